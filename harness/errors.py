@@ -158,7 +158,7 @@ def near_path(path: str | PurePath) -> str:
     folder = next((above for above in path.parents if os.path.isdir(above)), Path())  # noqa: PTH112 - raises nothing
     missing = path.relative_to(folder).parts[:1] if path.is_relative_to(folder) else ()
     try:
-        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+        names = sorted(one.name for one in folder.iterdir() if not one.name.startswith("."))
     except OSError:
         return f"{folder} cannot be listed"
     near = closest(missing[0], names) if missing else None

@@ -98,7 +98,7 @@ def _checked_name(path: str | Path) -> str:
 
 def _open_regular(name: str, flags: int) -> int:
     """A handle of a regular file."""
-    _require_regular(os.stat(name))
+    _require_regular(os.stat(name))  # noqa: PTH116 - a Path costs as much as the call
     handle = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
     try:
         _require_regular(os.fstat(handle))  # it may have been replaced since

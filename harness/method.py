@@ -167,7 +167,9 @@ def construct(name: str, cls: type[Method], preset: str | None, values: Mapping[
         except ValidationError as error:
             reason = error.errors()[0]["msg"].lower()
             if key in chosen:
-                raise UserError(f"{name}: parameter {key}={value!r} is not valid: {reason}", _example(cls, key)) from None
+                raise UserError(
+                    f"{name}: parameter {key}={value!r} is not valid: {reason}", _example(cls, key)
+                ) from None
             hint = "annotate the field with the type of its default, for example int | None for None"
             raise PluginError(f"{name}: the default {key}={value!r} is not valid: {reason}", hint) from None
         except UserError as error:

@@ -34,7 +34,7 @@ def clean_name(name: str) -> str:
 
 
 def fold_name(name: str) -> str:
-    """Normalize a name as CLIP's tokenizer does: HTML entities and curly quotes replaced, Unicode form NFC, lower case."""
+    """Normalize a name as CLIP's tokenizer does: HTML entities, curly quotes, Unicode form NFC, lower case."""
     import html  # deferred: listing plugins does not need it
 
     plain = unicodedata.normalize("NFC", html.unescape(html.unescape(name)))
@@ -42,7 +42,7 @@ def fold_name(name: str) -> str:
 
 
 def comparable_name(name: str) -> str:
-    """A class name for comparison: clean-up, then case, quotes, HTML entities and accents as CLIP's tokenizer sees them.
+    """A class name for comparison: clean-up, then case, quotes, entities and accents as CLIP's tokenizer sees them.
 
     Two names with the same result are one name to the text tower.
     """

@@ -19,4 +19,5 @@ def test_a_key_that_others_can_read_is_answered_with_chmod(tmp_path: Path, monke
     with pytest.raises(SigningError) as found:
         sign(b"message")
     assert str(found.value).endswith(f"`chmod 600 {tmp_path / KEY}`")
-    assert "@" not in str(found.value) and "\n" not in str(found.value)
+    assert "@" not in str(found.value)
+    assert "\n" not in str(found.value)

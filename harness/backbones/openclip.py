@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
+from numpy.typing import NDArray
 from open_clip.factory import _find_checkpoint_in_dir
 from open_clip.pretrained import download_pretrained_from_hf
 from open_clip.tokenizer import get_clean_fn
 from open_clip.transform import PreprocessCfg, ResizeKeepRatio, image_transform_v2
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 from torchvision import transforms
@@ -243,7 +243,7 @@ def transform(settings: Mapping[str, Any]) -> Preprocess:
 
 
 def pixel_transform(settings: Mapping[str, Any]) -> Callable[[Image.Image], NDArray[np.uint8]]:
-    """``transform`` without its normalization: RGB image -> resized and cropped ``(3, h, w)``, a view of other order."""
+    """``transform`` without its normalization: RGB image -> resized and cropped ``(3, h, w)``, a strided view."""
     *resizing, _to_tensor, _normalize = _transforms(settings)
     resize = transforms.Compose(resizing)
     size = _exact_size(settings)

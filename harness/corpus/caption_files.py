@@ -142,7 +142,10 @@ def choose_shard(sources: Sequence[CaptionSource], shard: str) -> list[CaptionSo
     chosen = list(sources[part.number - 1 :: part.of])
     if not chosen:
         files, shards = pluralize(len(sources), "files"), pluralize(len(sources), "shards")
-        raise UserError(f"shard {shard} has no file: shards are of files, and the captions are in {files}", f"use at most {shards}, or split the files")
+        raise UserError(
+            f"shard {shard} has no file: shards are of files, and the captions are in {files}",
+            f"use at most {shards}, or split the files",
+        )
     return chosen
 
 

@@ -92,7 +92,7 @@ def concepts_of(rows: Iterable[Row]) -> dict[str, list[ConceptAccuracy]]:
             raise UserError("no row has a model whose corpus is known", "a backbone states its corpus: docs/corpus.md")
         raise UserError(
             f"no row has counts of its names in the corpus of its model, {' or '.join(corpora)}",
-            f"count with `harness corpus count CAPTIONS --names NAMES --corpus {corpora[0]} --out record.json`, and run "
+            f"count with `harness corpus count CAPTIONS --names NAMES --corpus {corpora[0]} --out record.json`; run "
             "the same `harness evaluate` again with --corpus-record record.json: it adds the counts to its rows",
         )
     return found

@@ -47,6 +47,10 @@ def missing_hint(rows: Sequence[Row], place: str = MEAN) -> str | None:
     if not lost:
         return None
     methods = ",".join(dict.fromkeys(row.method for row, _ in lost))
-    seeds = sorted({s for row, failure in lost if not row.seedless for s in (*row.seeds, failure.seed) if s is not None})
+    seeds = sorted(
+        {s for row, failure in lost if not row.seedless for s in (*row.seeds, failure.seed) if s is not None}
+    )
     drawn = f" --seeds {','.join(map(str, seeds))}" if seeds else ""
-    return f"next: `harness evaluate --plugin {methods}{drawn}`, with the other options of that run, runs what is missing"
+    return (
+        f"next: `harness evaluate --plugin {methods}{drawn}`, with the other options of that run, runs what is missing"
+    )

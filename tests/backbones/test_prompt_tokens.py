@@ -114,8 +114,9 @@ def test_a_known_prompt_takes_the_rows_of_the_table_at_hand(
     for table, rows in (({"ibex": (0, 2)}, [0, 1, 0, 1]), ({"ibex": (4, 1), "dog": (0, 1)}, [4, 0, 4]), ({}, [])):
         tokens = ours.tokenize(prompts, table, False, CPU)
         assert tokens.row.tolist() == rows
-        assert tokens.slot[:, 0].tolist() == [b for b, p in enumerate(("ibex", "dog", "ibex")) if p in table
-                                              for _ in range(table[p][1])]
+        assert tokens.slot[:, 0].tolist() == [
+            b for b, p in enumerate(("ibex", "dog", "ibex")) if p in table for _ in range(table[p][1])
+        ]
         assert torch.equal(tokens.ids[0], tokens.ids[2])
 
 

@@ -26,5 +26,6 @@ def test_unreadable_folders_are_not_readable_rather_than_missing(
     monkeypatch.setattr(folder_reader.ImageTree, "path_of", locked)
     show_check(check_root(root))
     out = capsys.readouterr().out
-    assert "can be used" in out and "download" not in out
+    assert "can be used" in out
+    assert "download" not in out
     assert "hint: some files or folders are not readable: check their permissions" in out

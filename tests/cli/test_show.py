@@ -161,7 +161,9 @@ def test_an_address_shows_one_row_as_other_commands_take_it(lab, harness) -> Non
     (table,) = tables(harness, f"{lab.out}#fsnl@2")
     assert [row["method"] for row in table["rows"]] == ["fsnl"]
     code, _, err = harness("leaderboard", "show", f"{lab.out}#fsnl@16")
-    assert code == 2 and "has no row 'fsnl@16'" in err and "fsnl@2" in err
+    assert code == 2
+    assert "has no row 'fsnl@16'" in err
+    assert "fsnl@2" in err
 
 
 def test_the_hint_for_an_ambiguous_address_names_the_parameters_that_differ(lab, harness) -> None:
@@ -170,8 +172,11 @@ def test_the_hint_for_an_ambiguous_address_names_the_parameters_that_differ(lab,
     rows = tuple(fsnl.model_copy(update={"method_record": record}) for record in records)
     (lab.out / BOARD).write_text(Leaderboard(rows=rows).text())
     code, _, err = harness("leaderboard", "show", f"{lab.out}#fsnl")
-    assert code == 2 and "'fsnl' means 2 rows" in err
-    assert "(fsnl@2, clean-v1, lr=0.1)" in err and "(fsnl@2, clean-v1, lr=0.2)" in err and "epochs" not in err
+    assert code == 2
+    assert "'fsnl' means 2 rows" in err
+    assert "(fsnl@2, clean-v1, lr=0.1)" in err
+    assert "(fsnl@2, clean-v1, lr=0.2)" in err
+    assert "epochs" not in err
 
 
 @pytest.mark.parametrize("command", [["leaderboard", "show", "--by-frequency"], ["plot", "frequency"]])
@@ -181,4 +186,6 @@ def test_without_counts_the_hint_names_the_corpus_and_the_option_of_its_record(l
         Leaderboard(rows=(lab.row("fsnl").model_copy(update={"backbone_record": record}),)).text()
     )
     code, _, err = harness(*command, lab.out)
-    assert code == 2 and "--corpus beyond-mini" in err and "--corpus-record record.json" in err
+    assert code == 2
+    assert "--corpus beyond-mini" in err
+    assert "--corpus-record record.json" in err

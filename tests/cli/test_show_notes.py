@@ -1,4 +1,4 @@
-"""The notes below the tables of ``leaderboard show``: incomplete rows, rows without IP figures, and narrow terminals."""
+"""The notes below the tables of ``leaderboard show``: incomplete rows, no IP figures, narrow terminals."""
 
 from __future__ import annotations
 

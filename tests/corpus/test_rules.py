@@ -136,17 +136,36 @@ def test_cpp_counts_ascii_captions_as_python_does(captions):
     assert cpp.samples == python.samples
 
 
-NEIGHBOURS = ("a ", " a rose  hip", "king", "'s crown", "king's", "", "s", " rose", "hip", "&", "amp; rose", "rose\u00e9", "hip ")
+NEIGHBOURS = (
+    "a ",
+    " a rose  hip",
+    "king",
+    "'s crown",
+    "king's",
+    "",
+    "s",
+    " rose",
+    "hip",
+    "&",
+    "amp; rose",
+    "rose\u00e9",
+    "hip ",
+)
 
 
 @pytest.mark.skipif(not native.has_cpp(), reason="the native module is not built")
-@pytest.mark.parametrize("register_bytes", (16, 32, 64))
+@pytest.mark.parametrize("register_bytes", [16, 32, 64])
 def test_neighbours_in_a_column_do_not_change_what_a_caption_mentions(register_bytes):
     found = dict.fromkeys(("rose", "rose hip", "king's crown", "king", "s"), ())
     order = np.random.default_rng(0).integers(0, len(NEIGHBOURS), 3000)
-    column = pa.array([None if i % 50 == 0 else NEIGHBOURS[at] for i, at in enumerate(order)], pa.large_string()).slice(1)
+    column = pa.array([None if i % 50 == 0 else NEIGHBOURS[at] for i, at in enumerate(order)], pa.large_string()).slice(
+        1
+    )
     python, cpp = matchers(found)
-    expected = sum(python.count(pa.array([caption]), "a.txt", 0).counts * column.to_pylist().count(caption) for caption in NEIGHBOURS)
+    expected = sum(
+        python.count(pa.array([caption]), "a.txt", 0).counts * column.to_pylist().count(caption)
+        for caption in NEIGHBOURS
+    )
     native.module().limit_registers(register_bytes)
     try:
         np.testing.assert_array_equal(cpp.count(column, "a.txt", 0).counts, expected)

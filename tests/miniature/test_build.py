@@ -158,7 +158,9 @@ def test_a_full_disk_is_a_sentence_in_processes_too(tmp_path, monkeypatch):
 
 
 def test_no_process_outlives_a_build_that_is_killed(tmp_path):
-    code = f"from pathlib import Path\nfrom harness.miniature.build import build\nbuild(Path({str(tmp_path / 'mini')!r}))"
+    code = (
+        f"from pathlib import Path\nfrom harness.miniature.build import build\nbuild(Path({str(tmp_path / 'mini')!r}))"
+    )
     with subprocess.Popen([sys.executable, "-c", code]) as building:
         try:
             deadline = time.monotonic() + 60
