@@ -28,7 +28,6 @@ def add_differences(
     remote: Remote | None = None,
     progress: Progress | None = None,
     workers: int = 2,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> CheckReport:
     """A report that also contains the files that differ from their listing.
 
@@ -38,13 +37,12 @@ def add_differences(
         remote: where to get the listings; None for those that a download stored in the root, if any.
         progress: called from the calling thread while files are read.
         workers: threads that read.
-        sleep: function to wait, in seconds.
 
     Raises:
         DataError: the server is out of reach.
     """
     root = Path(root)
-    listings = _listed_by(remote, root, sleep) if remote else _stored(root)
+    listings = _listed_by(remote, root) if remote else _stored(root)
     names = {printable(name): name for name in find_folders(root)}
     folders, notes = [], list(report.notes)
     for folder in report.folders:
@@ -62,14 +60,14 @@ def _stored(root: Path) -> dict[str, Sequence[RemoteFile]]:
     return {name: listing.files for name, listing in found.items() if listing}
 
 
-def _listed_by(remote: Remote, root: Path, sleep: Callable[[float], None]) -> dict[str, Sequence[RemoteFile]]:
+def _listed_by(remote: Remote, root: Path) -> dict[str, Sequence[RemoteFile]]:
     """The listings of a server at the commit of the download, else at the newest."""
     commit = read_revision(root) or ""
     if not re.fullmatch("[0-9a-f]{40}", commit):  # not downloaded from the Hub
-        commit = retry(lambda: remote.commit(REVISION), sleep, _TRIES)
-    known = set(retry(lambda: remote.names(commit), sleep, _TRIES))
+        commit = retry(lambda: remote.commit(REVISION), time.sleep, _TRIES)
+    known = set(retry(lambda: remote.names(commit), time.sleep, _TRIES))
     folders = [name for name in find_folders(root) if name in known]
-    return {name: retry(partial(remote.files, name, commit), sleep, _TRIES) for name in folders}
+    return {name: retry(partial(remote.files, name, commit), time.sleep, _TRIES) for name in folders}
 
 
 def _add_problems(

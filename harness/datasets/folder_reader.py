@@ -30,11 +30,6 @@ class FolderContent:
     tree: ImageTree
 
 
-def read_split(folder: Path, part: Part) -> Split:
-    """One part of a folder; see ``read_splits``."""
-    return read_splits(folder)[part]
-
-
 def read_splits(folder: Path) -> dict[Part, Split]:
     """The train, val and test part of a folder, with one label space over the classes of all parts.
 

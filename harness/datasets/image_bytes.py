@@ -18,13 +18,13 @@ RETRY_HINT = "run the same command again"
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
-def file_digest(path: str | Path, name: str | None = None) -> str:
+def file_digest(path: str | Path) -> str:
     """The sha256 of a file's bytes, as 64 hexadecimal digits.
 
     Raises:
         DataError, StorageError: as for ``read_bytes``.
     """
-    return hashlib.sha256(read_bytes(path, str(path) if name is None else name)).hexdigest()
+    return hashlib.sha256(read_bytes(path, str(path))).hexdigest()
 
 
 def read_bytes(path: str | Path, name: str) -> bytes:
