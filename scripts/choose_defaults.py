@@ -22,7 +22,7 @@ from harness.progress import NullReporter
 from harness.registry import find
 from harness.runner.best_columns import CHUNK
 from harness.runner.chosen_method import ChosenMethod, facts_of, make_method
-from harness.runner.feature_provider import FeatureProvider
+from harness.runner.feature_provider import provider_of
 from harness.runner.pack_images import ImagePacker
 from harness.runner.plan import make_plan
 from harness.runner.request import MethodChoice, Request
@@ -95,7 +95,7 @@ def main() -> None:
     # The draw is the same for every method that needs support, and so are the sentences: FSNL and CuPL are two.
     request = Request((MethodChoice("fsnl"), MethodChoice("cupl")), domains, tuple(shots), tuple(seeds), device="cpu")
     plan = make_plan(request, NullReporter())
-    provider = FeatureProvider(plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
+    provider = provider_of(plan, request.workers)
     print(f"{'shots':>5}   {'OOP':>5} {'IP':>5}  {'joint OOP':>9} {'IP':>5} {'seconds':>8}")
     for setting in given.setting or [""]:
         for count in shots:

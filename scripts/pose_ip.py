@@ -19,7 +19,7 @@ import torch
 from harness.execution.one_thread import one_thread_per_operation
 from harness.progress import NullReporter
 from harness.runner.chosen_method import make_method
-from harness.runner.feature_provider import FeatureProvider
+from harness.runner.feature_provider import provider_of
 from harness.runner.plan import make_plan
 from harness.runner.request import MethodChoice, Request
 from scripts import posed_worlds
@@ -61,7 +61,7 @@ def main() -> None:
     model = {"backbone": given.backbone, "pretrained": given.pretrained}
     request = Request((MethodChoice("zero_shot"),), domains, (4,), (1,), data=given.data, device="cpu", **model)
     plan = make_plan(request, NullReporter())
-    provider = FeatureProvider(plan.resolved, plan.device, plan.domains, plan.cache, request.workers)
+    provider = provider_of(plan, request.workers)
     for level in given.level.split(","):
         print(level)
         first = None

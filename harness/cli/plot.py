@@ -191,7 +191,7 @@ def tsne(
     from harness.cli import console
     from harness.cli.image_request import image_request
     from harness.plots.tsne import plot_tsne
-    from harness.runner.feature_provider import FeatureProvider
+    from harness.runner.feature_provider import provider_of
     from harness.runner.plan import make_plan
 
     if precision not in ("fp32", "bf16", "fp16"):
@@ -200,7 +200,7 @@ def tsne(
     request = image_request([domain], *place, precision=precision, methods=["zero_shot"])
     report = console.reporter()
     plan = make_plan(request, report)
-    provider = FeatureProvider(plan.resolved, plan.device, plan.domains, plan.cache, workers, plan.protocol.decoding)
+    provider = provider_of(plan, workers)
     provider.encode(plan.jobs, report)
     scored = provider.scored(domain)
     features = {}
