@@ -12,7 +12,7 @@ import pytest
 from harness import registry
 from harness.errors import PluginError
 from harness.method import CONTRACT, Method
-from harness.registry import Origin, broken, installed, load, load_all, names, offers
+from harness.registry import Origin, broken, find, installed, load, load_all, loading, names, offers
 
 from ..third_party.installed import install
 
@@ -145,6 +145,8 @@ def write_record(site: Path, points: bytes | None, metadata: bytes | None) -> Pa
 def others_work(before: tuple[str, ...]) -> None:
     assert {"zero_shot", "fsnl"} <= set(before) == set(names("method"))
     assert {plugin.name for plugin in load_all("method")[0]} == set(before)
+    for name in ("zero_shot", "fsnl"):  # not from the cache
+        assert loading._loaded.__wrapped__(find("method", name)) == load("method", name)
 
 
 @pytest.mark.parametrize("fault", DOUBTFUL)

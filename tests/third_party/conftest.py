@@ -6,16 +6,23 @@ import importlib
 import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import lru_cache, wraps
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.registry import loading
+from harness.registry import OWN, loading
+from harness.registry.entry_points import Entry
 
 from ..e2e.conftest import Answer, cache, harness, one_vocabulary, world  # noqa: F401 - fixtures
 from .installed import install
 
 MISBEHAVING = (Path(__file__).parent / "misbehaving.py").read_text(encoding="utf-8")
+
+
+load_own = lru_cache(None)(loading._loaded.__wrapped__)
+"""Loads a plugin of this repository once for all tests: those of other distributions alone change with the test."""
 
 
 @pytest.fixture
@@ -25,9 +32,15 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder.mkdir()
     before = set(sys.modules)
     monkeypatch.syspath_prepend(str(folder))
-    loading._loaded.cache_clear()
+    load_other = lru_cache(None)(loading._loaded.__wrapped__)
+
+    @wraps(loading._loaded.__wrapped__)
+    def loaded(entry: Entry) -> Any:
+        return (load_own if entry.origin.distribution == OWN else load_other)(entry)
+
+    loaded.cache_clear = load_other.cache_clear  # type: ignore[attr-defined]
+    monkeypatch.setattr(loading, "_loaded", loaded)
     yield folder
-    loading._loaded.cache_clear()
     for name in set(sys.modules) - before:
         if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]
