@@ -22,16 +22,32 @@ from harness.miniature.build import PARTS, build, classes, folder, instances
 from harness.miniature.fingerprint import verify
 from harness.miniature.names import oop_stems
 from harness.miniature.world.domains import DOMAINS
+from harness.miniature.world.photograph import jpeg, photograph
 
 from ..processes import gone
 
 
+def one_picture(concept, instance) -> bytes:
+    """The image file of a class that the fingerprint has a sample of, in the place of each of its images."""
+    label = classes(concept.domain, concept.role).index(concept)
+    key = (concept.domain, concept.number)
+    if key not in PICTURES:
+        PICTURES[key] = jpeg(photograph(concept, label))
+    return PICTURES[key]
+
+
+PICTURES: dict[tuple[str, int], bytes] = {}
+
+
 @pytest.fixture(scope="module")
 def root(shared_folder) -> Path:
-    """The whole miniature, which tests only read: the first process that needs it builds it, under the build's lock."""
+    """The miniature with one picture a class, which tests only read: the first process that needs it builds it."""
     home = shared_folder / "miniature"
     home.mkdir(exist_ok=True)
-    return build(home / "mini")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(built, "photograph", one_picture)
+        patch.setattr(built, "jpeg", bytes)
+        return build(home / "mini", workers=1)
 
 
 @pytest.fixture
@@ -84,6 +100,24 @@ def test_the_shipped_fingerprint_fits(root):
     assert verify(root) in ("exact", "within tolerance")
 
 
+@pytest.mark.slow
+def test_the_whole_miniature_fits_the_shipped_fingerprint(tmp_path):
+    assert verify(build(tmp_path / "mini")) in ("exact", "within tolerance")
+
+
+def test_processes_draw_every_image_of_its_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(built, "DOMAINS", {"Food": DOMAINS["Food"]})
+    root, drawn = build(tmp_path / "mini", workers=2), []
+    for role in PARTS:
+        for concept in classes("Food", role):
+            place = root / folder("Food", role) / "images" / built.names("Food")[concept.number].text
+            files = [place / built.file_name(number) for _, number in instances(role)]
+            drawn.append(hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest())
+        assert files[5].read_bytes() == jpeg(photograph(concept, 5))
+    identity = json.loads((root / IDENTITY).read_text())
+    assert identity["images_sha256"] == hashlib.sha256("".join(drawn).encode()).hexdigest()
+
+
 def test_verify_sees_another_image_and_a_missing_one(root, tmp_path):
     for path in root.rglob("*"):
         target = tmp_path / path.relative_to(root)
@@ -91,11 +125,12 @@ def test_verify_sees_another_image_and_a_missing_one(root, tmp_path):
             target.mkdir(exist_ok=True)
         else:
             target.hardlink_to(path)
-    concept = classes("Food", "oop")[0]
-    victim = tmp_path / folder("Food", "oop") / "images" / built.names("Food")[concept.number].text / "00000.jpg"
-    other = victim.with_name("00001.jpg").read_bytes()
+    victim, other = (
+        tmp_path / folder("Food", "oop") / "images" / built.names("Food")[concept.number].text / "00000.jpg"
+        for concept in classes("Food", "oop")[:2]
+    )
     victim.unlink()
-    victim.write_bytes(other)
+    victim.write_bytes(other.read_bytes())
     assert verify(tmp_path) == "different"
     victim.unlink()
     with pytest.raises(DataError, match="not a complete miniature"):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from safetensors.torch import load_file
 
 from harness.backbones import openclip
 from harness.errors import StorageError
-from harness.miniature import figures, model, pretrain, training
+from harness.miniature import corpus, figures, model, pretrain, training
 from harness.miniature.text import encode_text
 from harness.miniature.world import WORLD
 
@@ -70,24 +71,39 @@ def test_an_epoch_shows_every_image_once():
     assert sorted(rows.tolist()) == list(range(1024))
 
 
-@pytest.fixture
-def unmeasured(monkeypatch):
-    """A run whose figures cost nothing."""
+@pytest.fixture(scope="module", autouse=True)
+def quick_runs():
+    """Runs whose figures cost nothing, and which read the same images and captions once."""
     row = {"accuracy": 0.123456}
     fake = {"scored": "no", "mean": row, "levels": {}, "domains": {"Food": row}}
-    monkeypatch.setattr(figures, "figures", lambda clip, test, workers: fake)
+    known = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "figures", lambda clip, test, workers: fake)
+        for name, function in {"images": corpus.images, "texts": corpus.texts}.items():
+
+            def once(chosen, *rest, function=function, name=name, **more):
+                key = (name, len(chosen), rest, *more.values())
+                if key not in known:
+                    known[key] = function(chosen, *rest, **more)
+                return known[key]
+
+            patch.setattr(corpus, name, once)
+        yield
 
 
-def interrupted(out, monkeypatch):
-    with monkeypatch.context() as patch:
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory):
+    """A run that was interrupted after its first stage, which tests copy."""
+    out = tmp_path_factory.mktemp("cut")
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pretrain, "text_only", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             pretrain.main([*QUICK, str(out)])
+    return out
 
 
-@pytest.mark.usefixtures("unmeasured")
-def test_a_quick_run_writes_everything_and_an_interrupted_one_goes_on(tmp_path, monkeypatch, capsys):
-    interrupted(tmp_path / "cut", monkeypatch)
+def test_a_quick_run_writes_everything_and_an_interrupted_one_goes_on(cut, tmp_path, capsys):
+    shutil.copytree(cut, tmp_path / "cut")
     for out in ("cut", "whole"):
         pretrain.main([*QUICK, str(tmp_path / out)])
     assert capsys.readouterr().out.count("continues after step 4") == 1
@@ -98,8 +114,7 @@ def test_a_quick_run_writes_everything_and_an_interrupted_one_goes_on(tmp_path, 
     assert not (tmp_path / "cut" / "checkpoint.pt").exists()
 
 
-@pytest.mark.usefixtures("unmeasured")
-def test_the_checkpoint_of_another_run_is_refused(tmp_path, monkeypatch):
-    interrupted(tmp_path, monkeypatch)
+def test_the_checkpoint_of_another_run_is_refused(cut, tmp_path):
+    shutil.copytree(cut, tmp_path / "cut")
     with pytest.raises(StorageError, match="another run"):
-        pretrain.main(["--seed", "1", *QUICK, str(tmp_path)])
+        pretrain.main(["--seed", "1", *QUICK, str(tmp_path / "cut")])
