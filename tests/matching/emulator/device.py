@@ -81,25 +81,34 @@ def build(name: str, folder: Path, program: str = "matching") -> list[str]:
     """The command that runs one of `PROGRAMS` as one of `BUILDS`, compiled into `folder` unless it is there already."""
     sources = sorted(path for root in (HERE, CSRC) for path in root.rglob("*.*") if path.suffix != ".pyc")
     content = b"".join(path.read_bytes() for path in sources)
-    target = folder / f"{program}-{name}-{hashlib.sha256(content).hexdigest()[:16]}"
-    command = [*prefix(name), str(target)]
-    with FileLock(folder / f"{program}-{name}.lock"):
-        if target.exists():
-            return command
-        for old in folder.glob(f"{program}-{name}-*"):
-            old.unlink()
-        defines, instrument = BUILDS[name]
-        host, kernels = PROGRAMS[program]
-        jobs = [[*defines, str(path)] for path in host]
-        jobs += [[*defines, *instrument, *DEVICE, str(path)] for path in kernels]
-        with tempfile.TemporaryDirectory(dir=folder) as room:
-            objects = [f"{room}/{index}.o" for index in range(len(jobs))]
-            commands = [["g++", *COMMON, *job, "-c", "-o", out] for job, out in zip(jobs, objects, strict=True)]
-            with ThreadPoolExecutor() as pool:
-                list(pool.map(call, commands))
-            call(["g++", "-no-pie", "-pthread", *instrument, *objects, "-o", f"{room}/program"])
-            Path(room, "program").replace(target)
-    return command
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    target = folder / f"{program}-{name}-{digest}"
+    defines, instrument = BUILDS[name]
+    host, kernels = PROGRAMS[program]
+    with FileLock(folder / f"{name}.lock"):
+        if not target.exists():
+            for old in folder.glob(f"*-{name}-*"):
+                if not old.stem.endswith(digest):
+                    old.unlink()
+            jobs = {folder / f"{path.stem}-{name}-{digest}.o": [*defines, str(path)] for path in host}
+            jobs |= {
+                folder / f"{path.stem}-{name}-{digest}.o": [*defines, *instrument, *DEVICE, str(path)]
+                for path in kernels
+            }
+            with ThreadPoolExecutor() as pool:  # programs of the same build share the scheduler
+                list(pool.map(compiled, jobs, jobs.values()))
+            partial = target.with_name(f"{target.name}.partial")
+            call(["g++", "-no-pie", "-pthread", *instrument, *map(str, jobs), "-o", str(partial)])
+            partial.replace(target)
+    return [*prefix(name), str(target)]
+
+
+def compiled(target: Path, job: list[str]) -> None:
+    """Compile one source, unless it is there already."""
+    if not target.exists():
+        partial = target.with_suffix(".partial")
+        call(["g++", *COMMON, *job, "-c", "-o", str(partial)])
+        partial.replace(target)
 
 
 @cache
