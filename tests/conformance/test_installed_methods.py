@@ -16,7 +16,7 @@ from harness.registry import load_all
 METHODS = {plugin.name: plugin.value for plugin in load_all("method")[0]}
 
 TYPICAL = (
-    *("zero_shot", "cupl", "fsnl", "coop", "tip_adapter", "gda", "linear_probe", "taskres", "teen", "cosmo", "soup"),
+    *("zero_shot", "cupl", "fsnl", "tip_adapter", "gda", "linear_probe", "taskres", "teen", "cosmo"),
     *("zsnl", "kmeans_naming", "transclip", "laplacian", "pseudo", "stata", "ecalp"),
 )
 """One or two methods of each kind; the checks of the others are slow tests, for time."""

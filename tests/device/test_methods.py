@@ -31,7 +31,7 @@ from .conftest import Cuda
 from .fake_cuda import fake_cuda
 
 CPU = torch.device("cpu")
-EPOCHS = 3
+EPOCHS = 2
 INNER = {"name": "cosine_head", "parameters": {"epochs": EPOCHS}}
 SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "fsnl": ({}, {"swap": "similar"}, {"optimizer": "sgd", "shots_per_batch": 2, "length": 2, "init": "random"}),
