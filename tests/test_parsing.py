@@ -95,7 +95,7 @@ def test_a_long_wrong_list_ends_at_its_first_wrong_entry() -> None:
 
 def test_repeated_keys_are_found_in_linear_time() -> None:
     many = ",".join(f'"{number}":0' for number in range(200_000))
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(DataError, match="key '0' occurs twice"):
         parse_json(f'{{{many},"0":1}}'.encode(), "it is damaged", parse=unique_keys)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
