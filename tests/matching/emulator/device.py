@@ -29,11 +29,11 @@ COMMON = ["-O1", "-g1", "-std=c++17", "-pthread", "-Wall", "-Wno-unknown-pragmas
 DEVICE = ["-x", "c++"]
 BUILDS = {
     "plain": ([], []),
-    "memory": (["-DEMULATOR_MEMORY"], ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]),
+    "memory": (["-DEMULATOR_MEMORY"], ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O0"]),
     # volatile accesses are relaxed atomics in CUDA; scheduler.cpp implements the hooks for them
-    "races": (["-DEMULATOR_RACES"], ["-fsanitize=thread", "--param=tsan-distinguish-volatile=1"]),
+    "races": (["-DEMULATOR_RACES"], ["-fsanitize=thread", "--param=tsan-distinguish-volatile=1", "-O0"]),
 }
-"""Macros, and instrumentation of kernels (never of the scheduler)."""
+"""Macros, and instrumentation of kernels (never of the scheduler); -O0, as it takes longer to compile than to run."""
 
 PROGRAMS = {
     "matching": (
