@@ -105,7 +105,7 @@ def checked_scores(method: Method, name: str, images: Images, vocabulary: Vocabu
         message = f"{returned % str(tuple(scores.shape))}; scores must be {wanted}"
         raise MethodError(message, f"return {wanted}: one row per image, one column per name of the vocabulary")
     _require_usable(scores, images.features.device, returned, "scores")
-    return scores
+    return scores.detach()  # a method that tunes itself on the images may compute them with gradients
 
 
 def _require_usable(values: Tensor, device: torch.device, returned: str, what: str) -> None:

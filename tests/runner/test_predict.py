@@ -16,6 +16,8 @@ from torch import Tensor
 from harness.method import Method
 from harness.runner import image_input
 from harness.runner.best_columns import BestColumns
+from harness.runner.kept_scores import KeptScores
+from harness.runner.predict import checked_scores
 from harness.types.images import Images
 from harness.types.vocabulary import Vocabulary
 
@@ -47,6 +49,15 @@ class ByText(Method):
         return images.features[:, 0] @ torch.stack([direction(name) for name in vocabulary.names]).T
 
 
+@dataclass
+class ByTunedText(ByText):
+    """The same with gradients, as of a method that tunes itself on the images."""
+
+    def scores(self, images: Images, vocabulary: Vocabulary) -> Tensor:
+        with torch.enable_grad():
+            return super().scores(images, vocabulary) * torch.ones((), requires_grad=True)
+
+
 def direction(name: str) -> Tensor:
     return unit_rows(1, 16, seed=int(sha(name)[:8], 16))[0]
 
@@ -76,6 +87,15 @@ def test_a_method_that_scores_all_names_alike_gets_chance_in_every_vocabulary() 
         for right, names in ((own, len(NAMES[side])), (joint, 10)):
             deviation = (1 / names * (1 - 1 / names) / len(label)) ** 0.5
             assert right.mean() == pytest.approx(1 / names, abs=3 * deviation)
+
+
+def test_scores_with_gradients_are_scores() -> None:
+    shown, names = Images(images("oop", 3)[0][:, None]), Vocabulary.of("thing", **NAMES)
+    plain, tuned = (
+        KeptScores.of(checked_scores(method, "own", shown, names), names) for method in (ByText(), ByTunedText())
+    )
+    np.testing.assert_array_equal(plain.confidence, tuned.confidence)
+    np.testing.assert_array_equal(plain.margin, tuned.margin)
 
 
 def test_a_name_on_both_sides_is_given_to_either_side_as_often() -> None:

@@ -51,6 +51,7 @@ class Animal:
         note: how a note about it goes on after its name.
         wild: it harms its process, so that it needs one of its own.
         endless: only a limit ends it.
+        scaled: its scores are those of zero-shot times a number, which changes their confidence and nothing else.
     """
 
     method: type[Method]
@@ -58,6 +59,7 @@ class Animal:
     note: str = ""
     wild: bool = False
     endless: bool = False
+    scaled: bool = False
 
 
 ZOO: dict[str, Animal] = {}
@@ -80,7 +82,12 @@ def where(place: str) -> Callable[..., Any]:
     """A decorator for what a method does at the end of one of its functions; it gets what that would return."""
 
     def decorator(
-        reason: str = "", note: str = "", wild: bool = False, endless: bool = False, needs: Needs = Tame.needs
+        reason: str = "",
+        note: str = "",
+        wild: bool = False,
+        endless: bool = False,
+        scaled: bool = False,
+        needs: Needs = Tame.needs,
     ) -> Callable[..., Any]:
         def add(deed: Callable[[Any], Any]) -> Callable[[Any], Any]:
             honest = getattr(Tame, place)
@@ -90,7 +97,7 @@ def where(place: str) -> Callable[..., Any]:
 
             members = {place: hostile, "needs": needs, "__module__": __name__}
             made = make_dataclass(deed.__name__, (), bases=(Tame,), namespace=members)
-            ZOO[deed.__name__] = Animal(made, reason, note, wild or endless, endless)
+            ZOO[deed.__name__] = Animal(made, reason, note, wild or endless, endless, scaled)
             return deed
 
         return add
@@ -145,7 +152,7 @@ def returns_infinity(scores):
     return scores / 0
 
 
-@scoring()
+@scoring(scaled=True)
 def returns_huge_scores(scores):
     return scores.double() * 1e300
 
@@ -189,7 +196,7 @@ class Liar(Tensor):
         return super().__torch_function__(function, types, given, options or {})
 
 
-@scoring(": predictions of the joint names are out of range")
+@scoring(" raised RuntimeError: index 1000000000000 is out of bounds")
 def returns_a_tensor_that_lies(scores):
     return (scores * float("nan")).as_subclass(Liar)
 
