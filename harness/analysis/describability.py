@@ -29,7 +29,7 @@ class Describability(NamedTuple):
 def describability(image: Reals, label: NDArray[np.integer], names: Reals, first: int, last: int) -> Describability:
     """Zero-shot accuracy of a domain's images among the names of all domains; higher is better described.
 
-    ``1/n sum_i [argmax_v x_i . t_v = y_i]`` over all names v, each in the prompt of its own domain; beside it the same
+    ``1/n sum_i [argmax_v x_i . t_v = y_i]`` over all names v, each in the prompt of its own domain; also the same
     over the domain's own names, and the share of images whose best name is one of these. The first best name is taken
     of equal ones. A measure of this project.
 

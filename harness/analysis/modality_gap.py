@@ -54,8 +54,8 @@ def centroid_distance(image: Reals, names: Reals) -> float:
 def linear_separability(image: Reals, label: NDArray[np.integer], names: Reals) -> float:
     """Balanced accuracy of telling images from names by the plane midway between their centroids; 1/2 is no gap.
 
-    The centroids are those of every other class, and the images and names of the other half are told apart; the mean of
-    both directions. One class alone is told apart by its own centroids.
+    The centroids are those of every other class, and the images and names of the other half are separated; the mean of
+    both directions. One class alone is separated by its own centroids.
     """
     halves = [np.arange(len(names)) % 2 == half for half in (0, 1)] if len(names) > 1 else [np.ones(1, dtype=bool)] * 2
     found = []

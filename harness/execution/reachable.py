@@ -1,7 +1,7 @@
 """Which files and folders a process in a sandbox may reach, as rules for Landlock.
 
 Landlock allows and cannot forbid. To hide a folder, all entries of the folders above it are allowed, but for those on
-the way to it. What is created later beside them cannot be reached either.
+the way to it. What is created next to them later cannot be reached either.
 """
 
 from __future__ import annotations

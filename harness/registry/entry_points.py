@@ -129,7 +129,7 @@ def blocking_metadata() -> StorageError | None:
     try:
         entry_points()
     except Exception:  # it raises nearly anything
-        hint = "remove or reinstall that distribution: torch and other libraries cannot be imported beside it"
+        hint = "remove or reinstall that distribution: torch and other libraries cannot be imported with it"
         return StorageError("; ".join(map(str, damaged())) or "metadata of a distribution cannot be read", hint)
     return None
 

@@ -100,7 +100,7 @@ class ArrayFiles:
 
 
 def _remove_left(root: Path) -> None:
-    """Remove the folders whose locks nobody holds; that tells also what runs on other machines left."""
+    """Remove the folders whose locks nobody holds, also those of runs on other machines."""
     for folder in (path for path in root.iterdir() if path.is_dir()):
         try:
             with FileLock(folder / LOCK, timeout=0):

@@ -39,7 +39,7 @@ class Judge(Sequence[CellInput]):
         template: the prompt template of class names.
         provider: serves features and labels.
         files: for large arrays; None hands over all in memory.
-        report: is told which cells run.
+        report: reports the cells that run.
         throughput: counts the cells of every machine or device.
     """
 
@@ -66,7 +66,7 @@ class Judge(Sequence[CellInput]):
     @overload
     def __getitem__(self, number: slice) -> Sequence[CellInput]: ...
     def __getitem__(self, number: int | slice) -> CellInput | Sequence[CellInput]:
-        """The input of a job; raises what makes it impossible, which ``cell`` then tells."""
+        """The input of a job; raises what makes it impossible, which ``cell`` then reports."""
         if isinstance(number, slice):
             return [self[each] for each in range(len(self))[number]]
         job = self._jobs[number]

@@ -67,7 +67,7 @@ class Request:
         cell_gib: GiB of resident memory that a cell may use; only with ``isolate``. None shares 80 % of the machine's
             memory among the cells that run at the same time.
         all_plugins: load every installed plugin, so that the run names the broken ones.
-        observers: names of plugins that are told of the run, such as loggers.
+        observers: names of plugins that follow the run, such as loggers.
         logs: a folder where they write files.
 
     Raises:

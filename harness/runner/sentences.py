@@ -69,7 +69,7 @@ def with_sentences(
         domains: the data, whose names must all have a sentence.
         given: the file that the user names, or None.
         root: the folder of the data set, which may have a file of its own.
-        left_out: without a file, methods that need one are left out, and this is told why; None: that is an error.
+        left_out: without a file, methods that need one are left out, and this gets the reason; None: that is an error.
 
     Raises:
         UserError: a method needs sentences, and there is no file.
