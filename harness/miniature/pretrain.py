@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
         bf16=not given.fp32,
     )
     if given.quick:
-        plan = replace(plan, steps=4, text_steps=4, workers=1, every=2, images=64)
+        plan = replace(plan, steps=2, text_steps=2, workers=1, every=1, images=64)
     torch.set_num_threads(plan.threads)
     run(plan, test=not (given.no_test or given.quick))
 

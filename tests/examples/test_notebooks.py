@@ -59,6 +59,7 @@ def test_own_method(run: Any) -> None:
     assert "tip_adapter" in said
 
 
+@pytest.mark.slow
 def test_own_data_and_corpus(run: Any) -> None:
     said = texts(run("3_own_data.ipynb"))
     assert "zorvex" in said

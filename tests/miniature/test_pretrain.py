@@ -106,11 +106,11 @@ def test_a_quick_run_writes_everything_and_an_interrupted_one_goes_on(cut, tmp_p
     shutil.copytree(cut, tmp_path / "cut")
     for out in ("cut", "whole"):
         pretrain.main([*QUICK, str(tmp_path / out)])
-    assert capsys.readouterr().out.count("continues after step 4") == 1
+    assert capsys.readouterr().out.count("continues after step 2") == 1
     cut, whole = (load_file(tmp_path / name / model.WEIGHTS.name) for name in ("cut", "whole"))
     assert all(torch.equal(cut[key], whole[key]) for key in whole)
     assert json.loads((tmp_path / "cut" / "figures.json").read_text())["mean"] == {"accuracy": 0.1235}
-    assert "step 4/4 loss" in (tmp_path / "cut" / "log.txt").read_text()
+    assert "step 2/2 loss" in (tmp_path / "cut" / "log.txt").read_text()
     assert not (tmp_path / "cut" / "checkpoint.pt").exists()
 
 

@@ -65,8 +65,13 @@ def sparse(path: Path) -> None:
 KINDS = (pipe, device, listening, folder, sparse)
 
 
-@pytest.mark.parametrize("put", KINDS)
-@pytest.mark.parametrize("what", ["leaderboard", "costs", "marks", "labels", "manifest", "predictions", "submission"])
+def each_once(*files: str) -> Any:
+    """Each kind in the place of the first file, and a pipe and a large file in that of the others: they hang most."""
+    cases = [(files[0], put) for put in KINDS] + [(what, put) for what in files[1:] for put in (pipe, sparse)]
+    return pytest.mark.parametrize(("what", "put"), cases)
+
+
+@each_once("leaderboard", "costs", "marks", "labels", "manifest", "predictions", "submission")
 def test_in_the_place_of_a_file_of_results(what: str, put: Callable[[Path], None], lab: Lab, harness: Any) -> None:
     names = {"leaderboard": "leaderboard.json", "costs": "costs.json", "marks": "verified.json", "submission": "a.zip"}
     name = names.get(what) or next(one.path for one in references(lab.row("fsnl")) if one.what == what)
@@ -83,10 +88,7 @@ def test_in_the_place_of_a_file_of_results(what: str, put: Callable[[Path], None
     assert codes[1][0] != 0 or optional, "the row is verified without the file"
 
 
-@pytest.mark.parametrize("put", KINDS)
-@pytest.mark.parametrize(
-    "what", ["split_Xin_{}.json", "merged_mapping.json", "label2name.json", "image", "dataset.json"]
-)
+@each_once("split_Xin_{}.json", "merged_mapping.json", "label2name.json", "image", "dataset.json")
 def test_in_the_place_of_a_file_of_the_data(what: str, put: Callable[[Path], None], lab: Lab, harness: Any) -> None:
     where = lab.root / "Animals6_OOP"
     path = where / what.format(where.name)

@@ -198,11 +198,11 @@ def test_a_row_with_any_field_changed_is_not_verified(tmp_path: Path) -> None:
     rows = [rich_row(complete) for complete in (True, False)]
     update_marks(tmp_path, {row.content_sha256: MARK for row in rows})
     marks = read_marks(tmp_path)
-    changed = [(row, other) for row in rows for other in changed_rows(row, most=8)]
+    changed = [(row, other) for row in rows for other in changed_rows(row, most=4)]
     assert [other for _, other in changed if other.content_sha256 in marks] == []
     fields = {name for name in Row.model_fields for row, other in changed if getattr(row, name) != getattr(other, name)}
     assert fields == set(Row.model_fields), "each field was changed"
-    assert len(changed) > 600
+    assert len(changed) > 300
     assert all(Row.model_validate_json(row.model_dump_json()).content_sha256 in marks for row in rows)
 
 
