@@ -25,9 +25,9 @@ def whole(evaluate, tmp_path) -> bytes:
 
 
 def test_shards_add_up_to_the_leaderboard_of_one_run(evaluate, harness, whole, tmp_path):
-    outs = [tmp_path / name for name in ("one", "shared", "shared", "last", "last")]
+    outs = [tmp_path / name for name in ("one", "shared", "shared")]
     for number, out in enumerate(outs, start=1):
-        answer = evaluate(*WORDS, "--shard", f"{number}/5", out=out)
+        answer = evaluate(*WORDS, "--shard", f"{number}/3", out=out)
         assert answer.code == 0, answer.err
     cells = sum(1 for _ in ResultStore(tmp_path / "whole").cells())
     assert sum(sum(1 for _ in ResultStore(out).cells()) for out in set(outs)) == cells
