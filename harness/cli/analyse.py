@@ -14,6 +14,7 @@ from harness.cli.options import (
     Cache,
     Data,
     Device,
+    Domains,
     Files,
     Folders,
     Json,
@@ -31,12 +32,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Analyse rows, or a backbone with data, beyond the metrics of rows.", no_args_is_help=True)
 
-Domains = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--domain", "-d", help="Only these, comma-separated.", show_default="all", autocompletion=completion.domains
-    ),
-]
 Rows = Annotated[
     list[Path] | None,
     typer.Option("--results", help="Correlate with the accuracies of these rows, too.", show_default="zero-shot only"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import data_import
-from harness.cli.options import CORES, Cache, Executor, Json, RayAddress, Workers, path
+from harness.cli.options import CORES, Cache, Domains, Executor, Json, RayAddress, Workers, path
 
 if TYPE_CHECKING:
     from harness.datasets.inspect_images import Inspect
@@ -24,7 +24,7 @@ Root = Annotated[Path, typer.Argument(parser=path, help="LAION-Beyond root.")]
 
 @app.command()
 def miniature(
-    out: Annotated[Path, typer.Option("--out", parser=path, help="Folder to create.")], workers: Workers = CORES
+    out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="Folder to create.")], workers: Workers = CORES
 ) -> int:
     """Generate the miniature data set beyond-mini; the output is identical on every run."""
     from harness.cli import console
@@ -155,7 +155,7 @@ def card(
 @app.command()
 def download(
     dest: Annotated[Path, typer.Argument(parser=path, help="Destination folder.")],
-    domain: Annotated[list[str] | None, typer.Option("--domain", "-d", help="Only these domains.")] = None,
+    domain: Domains = None,
     revision: Annotated[str | None, typer.Option(help="Revision of the data set.", show_default="pinned")] = None,
     mirror: Annotated[
         str | None, typer.Option(help="Folder or address of a mirror by `harness data pack`.", show_default="the Hub")

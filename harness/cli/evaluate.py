@@ -15,6 +15,7 @@ from harness.cli.options import (
     Executor,
     Folders,
     Json,
+    Precision,
     Preprocessing,
     Pretrained,
     RayAddress,
@@ -120,7 +121,7 @@ def evaluate(
     cells_per_device: Annotated[
         str, typer.Option("--cells-per-device", help="Cells at the same time on a GPU: auto (by memory) or a number.")
     ] = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="fp32, tf32, bf16 or fp16.")] = "fp32",
+    precision: Precision = "fp32",
     compiled: Annotated[bool, typer.Option("--compile", help="Compile prompt training with torch.compile.")] = False,
     out: Annotated[Path, typer.Option("--out", "-o", parser=path, help="Results folder.")] = Path("results"),
     cache: Cache = None,

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import completion
 from harness.cli.options import (
     CORES,
     Backbone,
@@ -14,7 +13,9 @@ from harness.cli.options import (
     Create,
     Data,
     Device,
+    Domains,
     Folders,
+    Precision,
     Preprocessing,
     Pretrained,
     PullRequest,
@@ -23,17 +24,10 @@ from harness.cli.options import (
     Workers,
 )
 
-Domains = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--domain", "-d", help="Domains, comma-separated.", show_default="all", autocompletion=completion.domains
-    ),
-]
 Kinds = Annotated[
     list[str] | None,
     typer.Option("--kind", help="features, preprojection, tokens or pixels.", show_default="features"),
 ]
-Precision = Annotated[str, typer.Option("--precision", help="fp32, tf32, bf16 or fp16.")]
 
 
 def push(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import CORES, Cache, Data, Folders, Seeds, Shots, Workers, path
+from harness.cli.options import CORES, Cache, Data, Domains, Folders, Seeds, Shots, Workers, path
 
 app = typer.Typer(help="Export and import few-shot draws.", no_args_is_help=True)
 
@@ -17,9 +17,7 @@ Out = Annotated[Path, typer.Option("--out", "-o", parser=path, help="Folder of m
 @app.command()
 def export(
     out: Out,
-    domain: Annotated[
-        list[str] | None, typer.Option("--domain", "-d", help="Domains; may be repeated.", show_default="all")
-    ] = None,
+    domain: Domains = None,
     shots: Shots = ["1,2,4,8,16"],  # noqa: B006 - typer hands out copies
     seeds: Seeds = ["1-3"],  # noqa: B006 - typer hands out copies
     protocol: Annotated[str, typer.Option("--protocol", help="clean-v1 or paper-2025.")] = "clean-v1",

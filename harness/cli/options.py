@@ -56,6 +56,13 @@ Preprocessing = Annotated[
         show_default="that of the weights",
     ),
 ]
+Domains = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--domain", "-d", help="Domains, comma-separated.", show_default="all", autocompletion=completion.domains
+    ),
+]
+Precision = Annotated[str, typer.Option("--precision", help="fp32, tf32, bf16 or fp16.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")]
 Shots = Annotated[list[str], typer.Option("--shots", help="Images per class, e.g. 1,2,4,8,16.")]
 OnlyShots = Annotated[

@@ -18,6 +18,7 @@ from harness.cli.options import (
     Files,
     Folders,
     OnlyShots,
+    Precision,
     Preprocessing,
     Pretrained,
     Published,
@@ -25,7 +26,6 @@ from harness.cli.options import (
     path,
 )
 from harness.cli.row_options import Metric
-from harness.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as PlotFigure
@@ -179,7 +179,7 @@ def tsne(
     backbone: Backbone = None,
     pretrained: Pretrained = None,
     preprocessing: Preprocessing = None,
-    precision: Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")] = "fp32",
+    precision: Precision = "fp32",
     device: Device = "auto",
     limit: Annotated[int, typer.Option("--limit", min=5, help="Maximum images per side.")] = 3000,
     cache: Cache = None,
@@ -194,8 +194,6 @@ def tsne(
     from harness.runner.feature_provider import provider_of
     from harness.runner.plan import make_plan
 
-    if precision not in ("fp32", "bf16", "fp16"):
-        raise UserError(f"no precision named {precision!r}", "use fp32, bf16 or fp16")
     place = (data, folder, backbone, pretrained, preprocessing, device, cache, workers)
     request = image_request([domain], *place, precision=precision, methods=["zero_shot"])
     report = console.reporter()
