@@ -8,10 +8,12 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from harness.datasets import digests as module
+from harness.datasets import map_in_threads as map_in_threads_module
 from harness.datasets.digests import DigestIndex
 from harness.datasets.map_in_threads import QUICK_S, map_in_threads, map_short
 from harness.errors import DataError
@@ -263,12 +265,13 @@ def test_threads_keep_order_and_stop_at_an_error():
 
 
 @pytest.mark.parametrize(("seconds", "alone"), [(0, True), (2 * QUICK_S, False)])
-def test_short_work_is_done_in_threads_only_if_it_is_not_quick(seconds, alone):
-    threads = set()
+def test_short_work_is_done_in_threads_only_if_it_is_not_quick(seconds, alone, monkeypatch):
+    threads, clock = set(), [0.0]
+    monkeypatch.setattr(map_in_threads_module, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
 
     def work(number):
         threads.add(threading.get_ident())
-        time.sleep(seconds)
+        clock[0] += seconds
         return number * number
 
     assert list(map_short(work, range(200), 2)) == [number * number for number in range(200)]
