@@ -219,7 +219,7 @@ def test_bench_seeds_of_a_domain_together(benchmark, root):
     alone = problem.text.tokenize(prompts, table)
     keyed = {f"{s} {name}": (s * start + first, count) for s in range(SEEDS) for name, (first, count) in table.items()}
     pieces = [
-        Prompt(tuple(replace(piece, key=f"{s} {piece.key}") if piece.key else piece for piece in prompt.pieces))
+        Prompt(tuple(piece._replace(key=f"{s} {piece.key}") if piece.key else piece for piece in prompt.pieces))
         for s in range(SEEDS)
         for prompt in prompts
     ]
