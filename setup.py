@@ -6,6 +6,7 @@ no extension: matching runs with scipy, and captions are counted in Python. Ninj
 recompiles only what changed.
 """
 
+import hashlib
 import os
 import shlex
 import shutil
@@ -19,7 +20,8 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCES = sorted(path.as_posix() for path in Path("csrc").rglob("*.*"))
-BINDINGS = ("csrc/binding.cpp", "csrc/corpus/binding.cpp")
+BINDINGS = ("csrc/binding.cpp", "csrc/corpus/binding.cpp", "csrc/text/binding.cpp")
+SOURCES_FILE = "build/native/sources.cpp"
 FLAGS = ("-O3", "-std=c++17", "-fPIC", "-fvisibility=hidden", "-pthread", "-Wall", "-Wno-psabi", "-Icsrc")
 GPUS = ("sm_80", "sm_90", "compute_90")  # the last is PTX
 LAUNCHERS = ("ccache", "sccache", "distcc", "icecc", "env", "nice")
@@ -83,6 +85,15 @@ def nvcc_command(toolkit):
     return [f"{toolkit}/bin/nvcc", "-O3", "-std=c++17", *threads, *gpus, *host, "-Icsrc"]
 
 
+def sources_file():
+    """A source file with the sha256 over csrc/, which cells record: the order of their sums depends on the code."""
+    digest = hashlib.sha256()
+    for source in SOURCES:
+        content = Path(source).read_bytes()
+        digest.update(f"{source} {len(content)} ".encode() + content)
+    return f'#include "common.hpp"\nnamespace harness {{ const char* const sources = "{digest.hexdigest()}"; }}\n'
+
+
 def build_file(module, toolkit):
     """The text of build.ninja for a module of this name. Only the bindings depend on Python, pybind11 and CUDA."""
     import pybind11
@@ -95,6 +106,7 @@ def build_file(module, toolkit):
         binding += ["-DHARNESS_WITH_CUDA", f"-I{toolkit}/include"]
         libraries = [str(static_runtime(toolkit)), "-ldl", "-lrt"]
     commands = {source: binding if source in BINDINGS else compiler for source in SOURCES if source.endswith(".cpp")}
+    commands[SOURCES_FILE] = compiler
     commands |= {source: nvcc_command(toolkit) for source in SOURCES if toolkit and source.endswith(".cu")}
     shared = ["-bundle", "-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-shared"]
     lines = [RULES, "builddir = build/native"]
@@ -113,6 +125,12 @@ def object_file(source):
 def shell(words):
     """Words for a command of build.ninja, quoted for the shell and for Ninja."""
     return shlex.join(words).replace("$", "$$")
+
+
+def write_if_changed(path, text):
+    """Write a file unless it has this text already, so that Ninja does not compile it again."""
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
 
 
 class BuildNative(build_ext):
@@ -140,6 +158,7 @@ class BuildNative(build_ext):
         """Build the module in build/native, then move a copy into place at once."""
         folder = Path("build/native")
         folder.mkdir(parents=True, exist_ok=True)
+        write_if_changed(Path(SOURCES_FILE), sources_file())
         (folder / "build.ninja").write_text(build_file(target.name, toolkit), encoding="utf-8")
         command = [ninja_command(), "-f", folder / "build.ninja"]
         subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

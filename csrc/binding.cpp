@@ -12,6 +12,7 @@
 #include "corpus/binding.hpp"
 #include "cpu/match.hpp"
 #include "cpu/simd.hpp"
+#include "text/binding.hpp"
 
 #ifdef HARNESS_WITH_CUDA
 #include "cuda/dlpack.hpp"
@@ -179,13 +180,15 @@ void bind_cuda(py::module_& module) {
 }  // namespace
 
 PYBIND11_MODULE(_native, module) {
-    module.doc() = "Matching in C++ and CUDA, and counting in captions; use it through harness.matching and harness.corpus.";
+    module.doc() = "Matching, counting in captions and attention; use it through harness.matching, harness.corpus and harness.backbones.";
+    module.attr("sources") = harness::sources;
     module.attr("unit") = harness::kUnit;
     module.def("match_cpu", &match_cpu, py::arg("prototypes"), py::arg("names"), py::arg("threads"));
     module.def("quantise_cpu", &quantise_cpu, py::arg("prototypes"), py::arg("names"), py::arg("threads"), py::arg("doubles_alone"));
     module.def("assign_cpu", &assign_cpu, py::arg("similarity"), py::arg("threads"));
     module.def("limit_registers", &limit_registers, py::arg("bytes"));
     harness::corpus::bind(module);
+    harness::text::bind(module);
 #ifdef HARNESS_WITH_CUDA
     module.attr("cuda") = true;
     bind_cuda(module);

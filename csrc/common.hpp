@@ -11,6 +11,8 @@
 
 namespace harness {
 
+extern const char* const sources;  // sha256 over csrc/; setup.py writes its definition
+
 // Similarities are fixed-point numbers in Q3.28: int32 in units of 2^-28. kUnit is 1.0, and no cosine is larger.
 constexpr std::int32_t kUnit = 1 << 28;
 

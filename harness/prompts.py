@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from harness.errors import UserError
 
@@ -62,17 +63,18 @@ def domain_noun(domain: str) -> str:
     return NOUNS.get(domain, clean_name(domain).lower())
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A part of a prompt's text; a part with a key can be replaced by learned token embeddings of that key."""
 
     text: str
     key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """A text in pieces, such as ``a photo of ``, the name (keyed by itself) and ``, a type of animal.``"""
+class Prompt(NamedTuple):
+    """A text in pieces, such as ``a photo of ``, the name (keyed by itself) and ``, a type of animal.``
+
+    A tuple, because name learning looks every prompt up at every step, and the hash of a tuple takes no Python code.
+    """
 
     pieces: tuple[Piece, ...]
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from harness.device import to_device
 
@@ -20,17 +23,38 @@ def symmetric_contrastive(
     Args:
         image: ``(n, d)`` unit rows.
         text: ``(m, d)`` unit rows.
-        image_label: ``(n,)`` classes of the images, on the CPU, so that row selection needs no synchronisation.
+        image_label: ``(n,)`` classes of the images, on the CPU, so that counting needs no synchronisation.
         text_label: ``(m,)`` classes of the texts, on the CPU.
         logit_scale: scale of the cosines.
     """
-    logits = logit_scale * image @ text.T
     positive = image_label[:, None] == text_label[None, :]
-    return (_mass_loss(logits, positive) + _mass_loss(logits.T, positive.T)) / 2
+    value: Tensor = _SymmetricLoss.apply(logit_scale * image @ text.T, positive)
+    return value
 
 
-def _mass_loss(logits: Tensor, positive: Tensor) -> Tensor:
-    rows = positive.any(dim=1).nonzero()[:, 0]
-    logits, other = logits[to_device(rows, logits.device)], to_device(~positive[rows], logits.device)
-    on_positives = torch.logsumexp(logits.masked_fill(other, float("-inf")), dim=1)
-    return (torch.logsumexp(logits, dim=1) - on_positives).mean()
+class _SymmetricLoss(torch.autograd.Function):
+    """Both losses of logits ``(n, m)``, and their gradient: a softmax over all minus one over the positives.
+
+    In one pass, because the matrices are small: the number of operations is what takes time.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, positive: Tensor) -> Tensor:
+        negative = to_device(~positive, logits.device)
+        on_positives = logits.masked_fill(negative, float("-inf"))
+        value, gradient = torch.zeros((), dtype=logits.dtype, device=logits.device), torch.zeros_like(logits)
+        for dim in (1, 0):
+            has_positive = positive.any(dim, keepdim=True)  # on the CPU, so that counting needs no synchronisation
+            left_out, count = to_device(~has_positive, logits.device), int(has_positive.sum())
+            total, own = logits.logsumexp(dim, keepdim=True), on_positives.logsumexp(dim, keepdim=True)
+            value += (total - own).masked_fill_(left_out, 0.0).sum() / (2 * count)
+            pull = (logits - total).exp_().sub_((on_positives - own).exp_())
+            gradient += pull.masked_fill_(left_out, 0.0).div_(2 * count)
+        ctx.save_for_backward(gradient)
+        return value
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = ctx.saved_tensors
+        return upstream * gradient, None

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from harness.backbones.tree_attention import attend, attend_end_tokens, take_rows
 from harness.device import to_device
 
 
@@ -34,6 +35,7 @@ class PrefixTree:
         path: ``(b, l)`` the node at every position of every prompt; 0 after its end.
         seen: ``(t,)`` one occurrence (prompt * l + position) of each node.
         end: ``(b,)`` node of the end token.
+        last: ``(b,)`` its occurrence (prompt * l + position).
         mask: ``(b, 1, 1, l)`` zero up to the end token, minus infinity after it.
     """
 
@@ -44,6 +46,7 @@ class PrefixTree:
     path: Tensor
     seen: Tensor
     end: Tensor
+    last: Tensor
     mask: Tensor
 
 
@@ -79,7 +82,8 @@ def build_tree(ids: Tensor, slot: Tensor, row: Tensor, eot: int, device: torch.d
     rows = token[learned] - known
     token[learned] = eot
     mask = np.where(live, 0.0, -np.inf).astype(np.float32)
-    found = (token, places % length, learned, rows, path, places, path[np.arange(b), end], mask[:, None, None])
+    last = np.arange(b) * length + end
+    found = (token, places % length, learned, rows, path, places, path.reshape(-1)[last], last, mask[:, None, None])
     return PrefixTree(*(to_device(torch.from_numpy(np.ascontiguousarray(array)), device) for array in found))
 
 
@@ -99,8 +103,8 @@ def encode(tower: Any, tree: PrefixTree, learned: Tensor) -> Tensor:
     x = embedded.to(values.dtype).index_put((tree.slot,), values) + tower.positional_embedding[tree.position]
     *blocks, last = tower.transformer.resblocks
     for block in blocks:
-        x = _finish_block(block, x, _attend(block, block.ln_1(x), tree))
-    x = _finish_block(last, x[tree.end], _attend_end_tokens(last, last.ln_1(x), tree))
+        x = _finish_block(block, x, attend(block, block.ln_1(x), tree))
+    x = _finish_block(last, take_rows(x, tree.end), attend_end_tokens(last, last.ln_1(x), tree))
     x = tower.ln_final(x)
     projection = tower.text_projection
     if projection is not None:
@@ -108,31 +112,7 @@ def encode(tower: Any, tree: PrefixTree, learned: Tensor) -> Tensor:
     return F.normalize(x, dim=-1)
 
 
-def _attend(block: Any, x: Tensor, tree: PrefixTree) -> Tensor:
-    """Attention of every node over its prefix, ``(t, width)``."""
-    heads = F.linear(x, block.attn.in_proj_weight, block.attn.in_proj_bias)
-    b, length = tree.path.shape
-    q, k, v = _take_rows(heads, tree.path).view(b, length, 3, block.attn.num_heads, -1).permute(2, 0, 3, 1, 4)
-    taken = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    return _take_rows(taken.transpose(1, 2).reshape(b * length, -1), tree.seen)
-
-
-def _attend_end_tokens(block: Any, x: Tensor, tree: PrefixTree) -> Tensor:
-    """Attention of the end tokens only, ``(b, width)``."""
-    heads = F.linear(x, block.attn.in_proj_weight, block.attn.in_proj_bias)
-    b, length = tree.path.shape
-    width = x.shape[1]
-    q = heads[tree.end, :width].view(b, block.attn.num_heads, 1, -1)
-    k, v = _take_rows(heads[:, width:], tree.path).view(b, length, 2, block.attn.num_heads, -1).permute(2, 0, 3, 1, 4)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=tree.mask.to(q.dtype)).reshape(b, -1)
-
-
 def _finish_block(block: Any, x: Tensor, taken: Tensor) -> Tensor:
     x = x + block.ls_1(block.attn.out_proj(taken))
     moved: Tensor = block.ls_2(block.mlp(block.ln_2(x)))
     return x + moved
-
-
-def _take_rows(table: Tensor, index: Tensor) -> Tensor:
-    # F.embedding, because its gradient is summed in a deterministic order, also on a GPU.
-    return F.embedding(index, table)

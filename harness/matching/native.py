@@ -40,6 +40,11 @@ def module() -> Any:
     return _module
 
 
+def sources() -> str | None:
+    """sha256 over the sources that the module was built from, None without the module."""
+    return str(_module.sources) if _module is not None else None
+
+
 def usable_cores() -> int:
     """Cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -14,6 +14,7 @@ from typing import Any
 import harness
 from harness.backbones.backbone import ResolvedBackbone
 from harness.files import content_digest, walk_files
+from harness.matching import native
 from harness.registry import Plugin, plugin_code
 
 NEUTRAL = (
@@ -57,9 +58,10 @@ def versions(resolved: ResolvedBackbone, **plugins: Sequence[Plugin[Any] | None]
 
 @cache
 def harness_versions() -> dict[str, str]:
-    """Versions of the harness, with a digest of its code, and of the libraries that it computes with."""
-    code = content_digest(deciding_files())
-    return {"harness": f"{harness.__version__}+{code[:12]}", **plugin_code.versions(LIBRARIES)}
+    """Versions of the harness, with digests of its code and of its compiled module, and of its libraries."""
+    code, csrc = content_digest(deciding_files()), native.sources()
+    own = {"harness": f"{harness.__version__}+{code[:12]}"} | ({"csrc": csrc[:12]} if csrc else {})
+    return own | plugin_code.versions(LIBRARIES)
 
 
 def deciding_files() -> list[tuple[str, Path]]:

@@ -172,7 +172,7 @@ are so small, and its context so short, that half of our step is no arithmetic."
 def test_bench_fsnl_against_the_released_style(benchmark, root, case):
     make, steps, captions, floor = CASES[case]
     problem = make(root)
-    method = Noted(epochs=steps, captions_per_class=captions)
+    method = Noted(epochs=steps, captions_per_class=captions, anchor=0.0)
     seconds: dict[str, list[float]] = {"ours": [], "plain": [], "images once": []}
 
     def timed(what: str, work: Any) -> Any:
@@ -219,7 +219,7 @@ def test_bench_seeds_of_a_domain_together(benchmark, root):
     alone = problem.text.tokenize(prompts, table)
     keyed = {f"{s} {name}": (s * start + first, count) for s in range(SEEDS) for name, (first, count) in table.items()}
     pieces = [
-        Prompt(tuple(replace(piece, key=f"{s} {piece.key}") if piece.key else piece for piece in prompt.pieces))
+        Prompt(tuple(piece._replace(key=f"{s} {piece.key}") if piece.key else piece for piece in prompt.pieces))
         for s in range(SEEDS)
         for prompt in prompts
     ]
