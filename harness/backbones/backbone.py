@@ -187,7 +187,12 @@ def load(resolved: ResolvedBackbone, device: torch.device, unit_rows: bool = Tru
     # A method can write to a folder of models, for its own ones; on another machine it is another file.
     if not resolved.has_same_weights():
         raise BackboneError(f"{resolved.weights.name} changed after the run had identified it", "start the run again")
-    return (_load_towers if resolved.record.has_text else _load_encoder)(resolved, device, unit_rows)
+    import torch
+
+    from harness.execution.one_thread import one_thread_per_operation
+
+    with one_thread_per_operation(torch.device("cpu")):  # there it is built; threads that wait take cores from others
+        return (_load_towers if resolved.record.has_text else _load_encoder)(resolved, device, unit_rows)
 
 
 def _load_towers(resolved: ResolvedBackbone, device: torch.device, unit_rows: bool) -> Backbone:
