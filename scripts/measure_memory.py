@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from harness.backbones import backbone as backbones
 from harness.backbones import openclip
 from harness.backbones.find import find
-from harness.datasets.image_bytes import file_digest
+from harness.datasets.image_bytes import large_file_digest
 from harness.feature_cache.kinds import global_features
 from harness.runner.evaluate import evaluate
 from harness.runner.request import MethodChoice, Request
@@ -43,7 +43,7 @@ def main(work: Path) -> None:
     torch.manual_seed(0)
     weights = work / "weights.safetensors"
     save_file({k: v.contiguous().clone() for k, v in openclip.random_model(NAME).state_dict().items()}, weights)
-    resolved = backbones.resolve(find(NAME, str(weights)), "fp32", file_digest)
+    resolved = backbones.resolve(find(NAME, str(weights)), "fp32", large_file_digest)
     store = global_features(backbones.load(resolved, torch.device("cpu"))).store(work / "cache" / "features")
     generator = np.random.default_rng(0)
     for start in range(0, len(digests), 4096):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.backbones.found import Found
 from harness.backbones.imagenet import imagenet_preprocessing
-from harness.datasets.image_bytes import file_digest
+from harness.datasets.image_bytes import large_file_digest
 from harness.errors import BackboneError
 from harness.file_stamp import Stamp
 from harness.files import PERMISSIONS_HINT, detect_placeholder, open_regular_file
@@ -64,7 +64,7 @@ class ResolvedBackbone:
 
     def has_same_weights(self) -> bool:
         """Whether the weights file is the one that was identified: by its stamp, or else by its sha256."""
-        return Stamp.of(self.weights) == self.stamp or file_digest(self.weights) == self.record.weights_sha256
+        return Stamp.of(self.weights) == self.stamp or large_file_digest(self.weights) == self.record.weights_sha256
 
     @property
     def libraries(self) -> tuple[str, ...]:
@@ -187,7 +187,12 @@ def load(resolved: ResolvedBackbone, device: torch.device, unit_rows: bool = Tru
     # A method can write to a folder of models, for its own ones; on another machine it is another file.
     if not resolved.has_same_weights():
         raise BackboneError(f"{resolved.weights.name} changed after the run had identified it", "start the run again")
-    return (_load_towers if resolved.record.has_text else _load_encoder)(resolved, device, unit_rows)
+    import torch
+
+    from harness.execution.one_thread import one_thread_per_operation
+
+    with one_thread_per_operation(torch.device("cpu")):  # there it is built; threads that wait take cores from others
+        return (_load_towers if resolved.record.has_text else _load_encoder)(resolved, device, unit_rows)
 
 
 def _load_towers(resolved: ResolvedBackbone, device: torch.device, unit_rows: bool) -> Backbone:

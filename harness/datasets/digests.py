@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,7 +76,11 @@ class DigestIndex:
         self._locked = False
 
     def digests(
-        self, paths: Sequence[Path | str], workers: int = 2, progress: Callable[[int, int], None] | None = None
+        self,
+        paths: Sequence[Path | str],
+        workers: int = 2,
+        progress: Callable[[int, int], None] | None = None,
+        digest_of: Callable[[Path | str], str] | None = None,
     ) -> list[str | DataError]:
         """The sha256 of each file in the order of ``paths``, or the error for a file that cannot be read.
 
@@ -83,6 +88,7 @@ class DigestIndex:
             paths: the files.
             workers: threads that read and hash.
             progress: called with (processed files, total files) from the calling thread.
+            digest_of: hashes a file; without it they are images, which have a largest size.
         """
         begin = time.time_ns()
         places = _places(paths)
@@ -94,7 +100,7 @@ class DigestIndex:
             if progress:
                 progress(len(paths) - len(new) + start, len(paths))
             batch = new[start : start + _BATCH]
-            hashed = map_short(_digest_or_error, [paths[i] for i in batch], workers)
+            hashed = map_short(partial(_digest_or_error, digest_of or file_digest), [paths[i] for i in batch], workers)
             changed = set()
             for i, digest in zip(batch, hashed, strict=True):
                 found[i], place = digest, places[i]
@@ -234,8 +240,8 @@ def _is_settled(path: Path | str, place: _Place, begin: int) -> bool:
     return _text(stamp) == place.stamp and begin - max(stamp.mtime_ns, stamp.ctime_ns) >= SETTLED_S * 1e9
 
 
-def _digest_or_error(path: Path | str) -> str | DataError:
+def _digest_or_error(digest_of: Callable[[Path | str], str], path: Path | str) -> str | DataError:
     try:
-        return file_digest(path)
+        return digest_of(path)
     except DataError as error:
         return error

@@ -6,8 +6,8 @@ import errno
 import hashlib
 from pathlib import Path
 
-from harness.errors import DataError, StorageError
-from harness.files import read_file
+from harness.errors import DataError, HarnessError, StorageError
+from harness.files import open_regular_file, read_blocks, read_file
 
 MAX_BYTES = 1 << 28
 """Files with more bytes are refused; a photograph of ``MAX_PIXELS`` needs less in every compressed format."""
@@ -27,6 +27,22 @@ def file_digest(path: str | Path) -> str:
     return hashlib.sha256(read_bytes(path, str(path))).hexdigest()
 
 
+def large_file_digest(path: str | Path) -> str:
+    """The sha256 of a file of any size, such as weights; of a large one little is in memory at a time.
+
+    Raises:
+        DataError, StorageError: as for ``read_bytes``.
+    """
+    digest = hashlib.sha256()
+    try:
+        with open_regular_file(path) as file:
+            for block in read_blocks(file):
+                digest.update(block)
+    except (OSError, ValueError, MemoryError) as error:
+        raise _read_error(error, str(path)) from error
+    return digest.hexdigest()
+
+
 def read_bytes(path: str | Path, name: str) -> bytes:
     """Read a file; ``name`` is its name in errors.
 
@@ -36,12 +52,16 @@ def read_bytes(path: str | Path, name: str) -> bytes:
     """
     try:
         return read_file(path, MAX_BYTES)
-    except (FileNotFoundError, NotADirectoryError):
-        raise DataError(f"{name}: the file does not exist") from None
     except (OSError, ValueError, MemoryError) as error:
-        if isinstance(error, MemoryError) or getattr(error, "errno", None) in _EXHAUSTED:
-            raise StorageError(f"{name}: the file cannot be read now ({reason_of(error)})", RETRY_HINT) from error
-        raise DataError(f"{name}: the file cannot be read ({reason_of(error)})") from error
+        raise _read_error(error, name) from error
+
+
+def _read_error(error: Exception, name: str) -> HarnessError:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return DataError(f"{name}: the file does not exist")
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) in _EXHAUSTED:
+        return StorageError(f"{name}: the file cannot be read now ({reason_of(error)})", RETRY_HINT)
+    return DataError(f"{name}: the file cannot be read ({reason_of(error)})")
 
 
 def reason_of(error: BaseException) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.datasets.digests import DigestIndex
+from harness.datasets.image_bytes import large_file_digest
 from harness.datasets.map_in_threads import map_short
 from harness.datasets.remote import FileFault, RemoteFile
 from harness.files import LIMIT_ERRNOS, LIMITS_HINT, open_regular_file, read_blocks, read_error, read_file, save
@@ -69,7 +70,7 @@ def find_damaged(
     digests: dict[str, str | None] = {}
     if index:
         hashed = [file for file in sized if file.checksum.startswith("sha256:")]
-        found = index.digests([root / file.path for file in hashed], workers, progress)
+        found = index.digests([root / file.path for file in hashed], workers, progress, large_file_digest)
         digests = {f.path: f"sha256:{d}" if isinstance(d, str) else None for f, d in zip(hashed, found, strict=True)}
     rest = [file for file in sized if file.path not in digests]
     read = map_short(lambda file: is_intact(root, file), rest, workers)

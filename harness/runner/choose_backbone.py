@@ -9,6 +9,7 @@ from harness.backbones import backbone as backbones
 from harness.backbones.find import find
 from harness.backbones.found import Found
 from harness.datasets.digests import DigestIndex
+from harness.datasets.image_bytes import large_file_digest
 from harness.errors import DataError
 from harness.hookspecs import BackboneOffer
 from harness.progress import Reporter
@@ -53,7 +54,7 @@ def fetch_backbone(found: Found, request: Request, index: DigestIndex, report: R
     """
 
     def digest(path: Path) -> str:
-        (found,) = index.digests([path], workers=1)
+        (found,) = index.digests([path], workers=1, digest_of=large_file_digest)
         if isinstance(found, DataError):
             raise found
         return found

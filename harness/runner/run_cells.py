@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 LOCAL = "local"
 """The executor whose processes have the files of this one."""
 
-MANY_ROWS = 2048
-"""So many are encoded in processes: threads of Python wait for each other, but processes take a moment to start."""
-
 PROCESSES = 256
 """That a cell may start, with ``isolate``."""
 
@@ -52,7 +49,7 @@ def run_cells(
     from harness.execution.executors import ExecutorSettings
     from harness.feature_cache.workload import require_room
     from harness.runner.array_files import ArrayFiles
-    from harness.runner.encode_jobs import encode_with
+    from harness.runner.encode_jobs import encode_in_processes, encode_with
     from harness.runner.feature_provider import provider_of
     from harness.runner.judge import Judge
     from harness.runner.node import NodeNeeds, prepare_node
@@ -69,15 +66,13 @@ def run_cells(
         yield from refused
         if not pending:
             return
-        needed = workloads(provider, pending)
-        require_room(needed)
-        limits = _limits(request, plan, pending, None)
-        if plan.device == "cpu":
-            limits = replace(limits, workers=request.workers)  # however few cells there are
-        many = limits.workers > 1 and sum(one.missing for one in needed) >= MANY_ROWS
+        require_room(workloads(provider, pending))
         with shared_features(provider, pending, report):
-            if (elsewhere or len(plan.devices) > 1 or many) and plan.root is not None:
-                encode_with(executor, limits, provider, plan, pending, report)
+            if plan.root is not None and (elsewhere or len(plan.devices) > 1):
+                workers = request.workers if plan.device == "cpu" else len(plan.devices)
+                encode_with(executor, Limits(workers, devices=plan.devices), provider, plan, pending, report)
+            elif plan.root is not None and plan.device == "cpu":
+                encode_in_processes(executor, request.workers, provider, plan, pending, report)
             provider.encode(pending, report)
         unreadable |= provider.unreadable
         large = any(job.method.kinds or job.method.test_views > 1 for job in pending)

@@ -24,7 +24,7 @@ from safetensors.torch import save_model
 from harness.backbones import openclip
 from harness.backbones.backbone import Backbone, Precision, load, resolve
 from harness.backbones.find import find
-from harness.datasets.image_bytes import file_digest
+from harness.datasets.image_bytes import file_digest, large_file_digest
 from harness.datasets.images import decode_image
 from harness.device import configure_determinism, synchronize
 from harness.execution.one_thread import one_thread_per_operation
@@ -45,7 +45,7 @@ def random_backbone(folder: Path, device: torch.device, architecture: str = "ViT
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "random.safetensors"
     save_model(openclip.random_model(architecture), str(weights))
-    return load(resolve(find(architecture, str(weights)), "fp32", file_digest), device)
+    return load(resolve(find(architecture, str(weights)), "fp32", large_file_digest), device)
 
 
 def write_images(folder: Path, count: int) -> list[ImageSource]:

@@ -2,8 +2,8 @@
 
 Every contender gets the same files in turn: images of the miniature, and larger ones for an input of 224 pixels. Ours
 also checks the sha256 of every file and that features are finite. CPU seconds, those of a DataLoader's processes among
-them, change little with other work on the machine; the seconds of one and two processes are those of the clock, and
-need two idle cores. HARNESS_BENCH_OUT names a file for the ratios.
+them, change little with other work on the machine; the seconds of one and two cores are those of the clock, and need
+two idle ones. HARNESS_BENCH_OUT names a file for the ratios.
 """
 
 from __future__ import annotations
@@ -41,8 +41,11 @@ from harness.miniature.offer import harness_backbone
 from harness.progress import NullReporter
 from harness.runner.encode_jobs import encode_with
 from harness.runner.feature_provider import provider_of
+from harness.runner.method_processes import start_server
 from harness.runner.plan import make_plan
 from harness.runner.request import MethodChoice, Request
+
+from ..datasets.roots import make_root
 
 CPU = torch.device("cpu")
 ROUNDS, IMAGES, LARGE = 5, 512, 64
@@ -59,10 +62,15 @@ CASES = {
 """Case -> contenders, ours first."""
 
 seconds: dict[tuple[str, str, int], float] = {}
-clock: dict[tuple[int, int], float] = {}
-"""Processes, turn -> seconds."""
-rows: set[int] = set()
-"""That were encoded: one number."""
+ONE = "one thread"
+WAYS = {ONE: 1, "two threads": 2, "two processes": 1}
+"""Way to use two cores -> threads of this process: as --workers 1 and 2 do, and as a node of a cluster does."""
+WORKS = "the main job", "ViT-B-32"
+
+clock: dict[tuple[str, str, int], float] = {}
+"""Work, way, turn -> seconds."""
+rows: dict[str, int] = {}
+"""Work -> images that were encoded."""
 
 
 def cpu_seconds() -> float:
@@ -193,24 +201,48 @@ def test_bench_encoding(benchmark, files, turn, case, who):
         seconds[case, who, turn] = benchmark.stats.stats.min
 
 
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.fixture(scope="module")
+def requests(root, tmp_path_factory):
+    """Work -> its run: the main job, and some large images for ViT-B-32 with random weights."""
+    folder = tmp_path_factory.mktemp("heavy")
+    per_part = {"train": 8, "val": 2, "test": 8}
+    data = make_root(
+        folder / "data", {"Animals8_OOP": tuple("abcdefgh"), "Animals2_IP": ("i", "j")}, per_part, (500, 375)
+    )
+    weights = folder / "ViT-B-32.pt"
+    torch.save(random_model("ViT-B-32").state_dict(), weights)
+    fsnl = (MethodChoice("fsnl"),)
+    return {
+        "the main job": Request(fsnl, data=root, backbone=model.NAME),
+        "ViT-B-32": Request(fsnl, data=data, backbone="ViT-B-32", pretrained=str(weights)),
+    }
+
+
+@pytest.fixture(scope="module")
+def server():
+    """What processes are forked from, with its libraries, as in a run: there it starts before data are read."""
+    start_server()
+    assert [result.value for result in processes([b""], lambda device: bytes)] == [b""]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("work", WORKS)
 @pytest.mark.parametrize("turn", range(3))
-def test_bench_processes(benchmark, root, tmp_path, turn, count):
-    """The images of the main job into an empty cache, by one process and two; loading the first model is not timed."""
-    folders = {"out": tmp_path / "out", "cache": tmp_path / "cache"}
-    request = Request((MethodChoice("fsnl"),), data=root, backbone=model.NAME, **folders)
+def test_bench_two_cores(benchmark, requests, server, tmp_path, turn, work, way):
+    """All images of a run into an empty cache; the start of processes is timed, and loading the first model is not."""
+    request = replace(requests[work], out=tmp_path / "out", cache=tmp_path / "cache")
     plan = make_plan(request, NullReporter())
-    provider = provider_of(plan, 1)
+    provider = provider_of(plan, WAYS[way])
 
     def run():
         begin = time.perf_counter()
-        if count > 1:
-            encode_with(processes, Limits(workers=count), provider, plan, plan.jobs, NullReporter())
+        if way == "two processes":
+            encode_with(processes, Limits(2), provider, plan, plan.jobs, NullReporter())
         provider.encode(plan.jobs, NullReporter())
-        clock[count, turn] = time.perf_counter() - begin
-        rows.add(provider.encoder.encoded)
+        clock[work, way, turn] = time.perf_counter() - begin
+        rows[work] = provider.encoder.encoded
 
-    benchmark.group = "processes"
+    benchmark.group = f"two cores, {work}"
     benchmark.pedantic(run)
 
 
@@ -229,18 +261,20 @@ def test_ratios_are_written(benchmark):
         "versions": {name: version(name) for name in ("torch", "open_clip_torch", "pillow", "pytest-benchmark")},
         "load": round(os.getloadavg()[0], 1),
         "rows": [row(*pair) for pair in pairs if (pair[0], pair[2], 0) in seconds],
-        "processes": two_processes() if clock else None,
+        "two_cores": [two_cores(work) for work in WORKS if (work, ONE, 0) in clock],
     }
     Path(out).write_text(json.dumps(content, indent=1) + "\n")
 
 
-def two_processes():
-    """Seconds of the clock, and how many times as fast two processes are as one."""
-    turns = sorted({turn for _, turn in clock})
-    ratios = [clock[1, turn] / clock[2, turn] for turn in turns]
-    found = {name: statistics.median(clock[n, t] for t in turns) for n, name in ((1, "one_s"), (2, "two_s"))}
-    found |= {"ratio": statistics.median(ratios), "worst": min(ratios)}
-    return {"rows": max(rows), **{name: round(value, 2) for name, value in found.items()}}
+def two_cores(work):
+    """Seconds of the clock, and how many times as fast two threads or processes are as one thread."""
+    turns = sorted({turn for one, _, turn in clock if one == work})
+    found = {"work": work, "rows": rows[work], "one_s": round(statistics.median(clock[work, ONE, t] for t in turns), 2)}
+    for way in WAYS:
+        if way != ONE:
+            ratios = [clock[work, ONE, turn] / clock[work, way, turn] for turn in turns]
+            found[way] = {"ratio": round(statistics.median(ratios), 2), "worst": round(min(ratios), 2)}
+    return found
 
 
 def row(case, ours, peer):

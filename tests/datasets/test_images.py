@@ -4,6 +4,7 @@ import errno
 import hashlib
 import importlib
 import io
+import mmap
 import os
 import socket
 import struct
@@ -19,7 +20,8 @@ import pytest
 from PIL import Image, features
 
 from harness.datasets import formats, image_bytes, images
-from harness.datasets.image_bytes import file_digest
+from harness.datasets.digests import DigestIndex
+from harness.datasets.image_bytes import file_digest, large_file_digest
 from harness.datasets.images import crop_to_middle, decode_image, load_image
 from harness.errors import DataError, StorageError
 
@@ -312,7 +314,19 @@ def test_a_file_that_is_too_large_for_an_image_is_not_read(tmp_path, load):
         load(tmp_path / "a.jpg")
 
 
-@pytest.mark.parametrize("load", [load_image, file_digest])
+def test_weights_are_hashed_whatever_their_size(tmp_path):
+    """Those of ViT-B-32 have 605 MB; only images are refused."""
+    (tmp_path / "weights").write_bytes(b"weights")
+    assert large_file_digest(tmp_path / "weights") == hashlib.sha256(b"weights").hexdigest()
+    with (tmp_path / "weights").open("ab") as file:
+        file.truncate(image_bytes.MAX_BYTES + 1)
+    with (tmp_path / "weights").open("rb") as file:
+        expected = hashlib.sha256(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)).hexdigest()
+    (found,) = DigestIndex(tmp_path / "index").digests([tmp_path / "weights"], digest_of=large_file_digest)
+    assert found == expected
+
+
+@pytest.mark.parametrize("load", [load_image, file_digest, large_file_digest])
 def test_missing_files_and_folders(tmp_path, load):
     for path in (tmp_path / "none.jpg", tmp_path / "none" / "x.jpg"):
         with pytest.raises(DataError, match="the file does not exist"):

@@ -1,7 +1,8 @@
 """Run one grid in every way that there is, and compare the bytes of the leaderboards and of all predictions.
 
-``python comparing_executors.py DATA WORK [DOMAIN ...]``: one worker, two workers, two Ray nodes of one CPU each on this
-machine, and five shards that are assembled; each with a feature cache of its own. All domains unless some are named.
+``python comparing_executors.py DATA WORK [OPTION ...]``: one worker, two workers, two Ray nodes of one CPU each on this
+machine, and five shards that are assembled; each with a feature cache of its own. The grid is that of options of
+``harness evaluate``, such as ``--plugin all --all-domains --shots 1 --seeds 1``; without any it has twelve methods.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from pathlib import Path
 METHODS = "zero_shot,fsnl,zsnl,tip_adapter,prolip,gda,lp_pp,otter,tda,transclip,clip_adapter,prototypes"
 """Of different kinds: without images, few-shot, of a pool, of a stream; with and without training."""
 
-GRID = ("--plugin", METHODS, "--backbone", "beyond-mini", "-p", "fsnl.epochs=3", "-p", "clip_adapter.epochs=3")
-GRID += ("--shots", "2", "--seeds", "1,2", "--baseline", "none")
+GRID = ("--plugin", METHODS, "--all-domains", "--backbone", "beyond-mini", "--shots", "2", "--seeds", "1,2")
+GRID += ("--baseline", "none", "-p", "fsnl.epochs=3", "-p", "clip_adapter.epochs=3")
 SHARDS = 5
 
 
@@ -44,12 +45,10 @@ def on_ray(grid: Callable[..., None]) -> None:
     cluster.shutdown()
 
 
-def main(data: Path, work: Path, domains: list[str]) -> None:
-    place = [word for domain in domains for word in ("--domain", domain)] or ["--all-domains"]
-
+def main(data: Path, work: Path, chosen: list[str]) -> None:
     def grid(name: str, *words: str) -> None:
         options = ("--data", data, "--out", work / name, "--cache", work / "caches" / name)
-        harness("evaluate", *GRID, *place, *options, *words)
+        harness("evaluate", *(chosen or GRID), *options, *words)
 
     ways: dict[str, Callable[[], None]] = {
         "1 worker": lambda: grid("1 worker", "--workers", "1"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from harness.runner import encode_jobs, run_cells
+from harness.runner import encode_jobs
 
 HEAVY = ("torch", "open_clip", "scipy", "sklearn", "psutil", "harness.execution.worker_process")
 HEAVY += ("harness_plugins.zero_shot",)
@@ -36,14 +36,15 @@ def test_doctor_imports_no_scikit_learn_and_the_checks_of_methods_no_pytest(cach
 
 
 def test_encoding_in_processes_gives_the_same_results(harness, world, tmp_path, monkeypatch):
-    """As many images are encoded; the second time in an empty cache."""
+    """The second time in an empty cache, where processes encode all but the first images."""
     words = ["evaluate", "--plugin", "zero_shot", "--domain", "Animals", "--data", world, "--workers", "2"]
     words += ["--backbone", "beyond-mini", "--json"]
     threads = harness(*words, "--cache", tmp_path / "one", "--out", tmp_path / "threads")
     used = []
     real = encode_jobs.encode_with
     monkeypatch.setattr(encode_jobs, "encode_with", lambda *given: used.append(given) or real(*given))
-    monkeypatch.setattr(run_cells, "MANY_ROWS", 1)
+    for name, value in {"CPU_THREADS": 1, "CHUNK": 4, "LONG_SECONDS": 0}.items():
+        monkeypatch.setattr(encode_jobs, name, value)
     processes = harness(*words, "--cache", tmp_path / "two", "--out", tmp_path / "processes")
     assert used
     assert (threads.code, threads.out) == (processes.code, processes.out)

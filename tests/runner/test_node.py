@@ -71,7 +71,7 @@ def test_rows_of_nodes_are_those_of_this_machine(plan: Plan, tmp_path: Path) -> 
     other.encode(plan.jobs, NullReporter())
     for side, features in other.scored("Animals").items():
         assert provider.scored("Animals")[side].image.equal(features.image)
-    assert EncodeWorker(replace(plan, jobs=(), domains={}), "cpu")
+    assert EncodeWorker(replace(plan, jobs=(), domains={}), 1, "cpu")
 
 
 def test_other_versions_code_and_weights_are_named(plan: Plan, tmp_path: Path) -> None:
