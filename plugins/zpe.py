@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from harness.backbones.clip_templates import IMAGENET_TEMPLATES
 from harness.hookspecs import hookimpl
 from harness.method import Method
 from harness.prompts import Template
@@ -75,7 +74,7 @@ class ZPE(Method):
     def fit(self, task: Task) -> Self:
         """Weigh the templates."""
         self.task_ = task
-        listed = (task.template, *TEMPLATES, *OTHER, *(IMAGENET_TEMPLATES if self.templates == "all" else ()))
+        listed = (task.template, *TEMPLATES, *OTHER, *(_imagenet_templates() if self.templates == "all" else ()))
         self.templates_ = list(dict.fromkeys(listed))
         pool = task.unlabeled.features[:, 0]
         known = task.ip.features[:, 0] if self.bias != "pool" else pool[:0]
@@ -118,6 +117,12 @@ class ZPE(Method):
 
     def _text(self, template: Template, vocabulary: Vocabulary) -> Tensor:
         return self.task_.text.encode([template.fill(name, vocabulary.noun) for name in vocabulary.names])
+
+
+def _imagenet_templates() -> tuple[Template, ...]:
+    from harness.backbones.clip_templates import IMAGENET_TEMPLATES  # imports open_clip, which listing plugins does not
+
+    return IMAGENET_TEMPLATES
 
 
 @hookimpl

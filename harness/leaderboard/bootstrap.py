@@ -10,19 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.leaderboard.bootstrap_draws import bootstrap_measure, drawn_seeds
-from harness.leaderboard.bootstrap_linear import LinearBootstrap, differentiate
-from harness.metrics.compute import Vectors, right_answers
+from harness.leaderboard.bootstrap_linear import LinearBootstrap, Place
+from harness.leaderboard.stored_answers import ReadAnswers, read_answers
+from harness.metrics.compute import right_answers
 from harness.metrics.metric import Metric, Resampling
 from harness.metrics.prediction_kinds import PREDICTIONS
 from harness.metrics.replicates import Measure, Values
 from harness.metrics.table import find_metric
-from harness.results.artifacts import Artifacts, MissingArtifact
+from harness.results.artifacts import Artifacts
 from harness.types.leaderboard import Row
 
 BATCH = 64
@@ -33,9 +33,6 @@ Replicates = NDArray[np.float64]
 
 MEAN = "mean"
 """In the place of a domain: the mean over the row's domains."""
-
-Place = tuple[str, str]
-"""Row id and domain."""
 
 RightAnswers = dict[str, dict[int, bytes]]
 """Kind of predictions -> seed -> whether each image was answered rightly: n bits."""
@@ -92,7 +89,7 @@ class BootstrapDraws:
             return Bootstrap(name, {row.id: f"no interval is computed for {name}" for row in self._rows}, {})
         made = Bootstrap(name, self._missing[name], {})
         for smooth in self._smooth.values():
-            made.replicates.update(smooth.replicates(name))
+            made.replicates.update(smooth.found.get(name, {}))
         for data in self._data.values() if name in self._resampled else ():
             made.replicates.update(data.replicates(name, self._resampled[name]))
         for row in self._rows:
@@ -109,14 +106,14 @@ class BootstrapDraws:
         linear = {name: metric for name, metric in self._linear.items() if name in present}
         if not wanted and not linear:
             return
-        read = _read(row, domain, artifacts)
+        read = read_answers(row, domain, artifacts)
         if linear:
             self._add_linear(row, domain, linear, read)
         if wanted:
             self._add_resampled(row, domain, wanted, read, artifacts)
 
     def _add_resampled(
-        self, row: Row, domain: str, wanted: Mapping[str, Resampling], read: _Read, artifacts: Artifacts
+        self, row: Row, domain: str, wanted: Mapping[str, Resampling], read: ReadAnswers, artifacts: Artifacts
     ) -> None:
         """The right answers of metrics that are measured anew in every replicate."""
         data = row.data[domain]
@@ -131,29 +128,28 @@ class BootstrapDraws:
             else:
                 self._missing[name].setdefault(row.id, why)
 
-    def _add_linear(self, row: Row, domain: str, wanted: Mapping[str, Metric], read: _Read) -> None:
+    def _add_linear(self, row: Row, domain: str, wanted: Mapping[str, Metric], read: ReadAnswers) -> None:
         """The values and derivatives of every seed, for metrics that have derivatives."""
         data = row.data[domain]
         group = self._smooth.setdefault((data.fingerprint, data.unreadable), LinearBootstrap(data.fingerprint))
+        usable = list[Metric]()
         for name, metric in wanted.items():
             why = next(filter(None, (stored.why_missing(metric.needs) for stored in read.seeds.values())), read.problem)
-            if why is not None:
+            if why is None:
+                usable.append(metric)
+            else:
                 self._missing[name].setdefault(row.id, why)
-                continue
-            for seed, stored in read.seeds.items():
-                found = differentiate(metric, stored.predicted, stored.labels, stored.names)
-                if found is not None:
-                    group.add((name, (row.id, domain), seed), metric, found)
+        group.add((row.id, domain), usable, read.seeds)
 
 
 def read_right_answers(
     row: Row, domain: str, artifacts: Artifacts, kinds: Collection[str]
 ) -> tuple[RightAnswers, dict[str, str]]:
     """The right answers of every seed with a result, and why those of a kind are missing or do not fit."""
-    return _right_answers(_read(row, domain, artifacts), kinds)
+    return _right_answers(read_answers(row, domain, artifacts), kinds)
 
 
-def _right_answers(read: _Read, kinds: Collection[str]) -> tuple[RightAnswers, dict[str, str]]:
+def _right_answers(read: ReadAnswers, kinds: Collection[str]) -> tuple[RightAnswers, dict[str, str]]:
     """As ``read_right_answers``."""
     found: RightAnswers = {key: {} for key in kinds}
     missing: dict[str, str] = {}
@@ -168,49 +164,6 @@ def _right_answers(read: _Read, kinds: Collection[str]) -> tuple[RightAnswers, d
     if read.problem is not None:
         missing = {**dict.fromkeys(kinds, read.problem), **missing}
     return found, missing
-
-
-class _Stored(NamedTuple):
-    """The stored predictions of one cell, the labels of its images, and how many names there are."""
-
-    which: str
-    predicted: Vectors
-    labels: Vectors
-    names: dict[str, int]
-
-    def why_missing(self, kinds: Iterable[str]) -> str | None:
-        """Why these kinds cannot be used; None if they can."""
-        for key in kinds:
-            if key not in self.predicted:
-                return f"{self.which} lack {key}"
-            if len(self.predicted[key]) != len(self.labels.get(PREDICTIONS[key].side, ())):
-                return f"{self.which} do not fit the labels"
-        return None
-
-
-class _Read(NamedTuple):
-    """What is stored of a row in one domain: of each seed with a result, and why a seed is missing, if one is."""
-
-    seeds: dict[int, _Stored]
-    problem: str | None
-
-
-def _read(row: Row, domain: str, artifacts: Artifacts) -> _Read:
-    """What is stored of a row in one domain, up to the first seed that is missing."""
-    data, found = row.data[domain], dict[int, _Stored]()
-    failed = {f.seed for f in row.failures if f.domain == domain}
-    try:
-        names = {side: len(scored.names) for side, scored in artifacts.sheet(data.fingerprint).sides.items()}
-        labels = {side: artifacts.labels(data.fingerprint, side, data.unreadable) for side in names}
-        for seed in sorted(int(s) for s in data.manifests if int(s) not in failed):
-            digest = data.predictions.get(str(seed))
-            if digest is None:
-                return _Read(found, f"no predictions are stored for {domain}, seed {seed}")
-            which = f"predictions {digest[:12]} of {domain}, seed {seed},"
-            found[seed] = _Stored(which, artifacts.predictions(digest), labels, names)
-    except MissingArtifact as error:
-        return _Read(found, str(error))
-    return _Read(found, None)
 
 
 @dataclass

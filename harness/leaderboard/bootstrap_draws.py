@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,11 +59,14 @@ def bootstrap_counts(fingerprint: str, side: str, n: int) -> Iterator[Weights]:
         yield np.bincount(picks.ravel(), minlength=b * n).reshape(b, n).astype(np.float32)
 
 
-def drawn_seeds(fingerprint: str, seeds: Sequence[int]) -> NDArray[np.float64]:
-    """The weight of each seed in every replicate ``(REPLICATES, seeds)``."""
+@lru_cache(maxsize=256)  # 48 kB each with three seeds; the rows of a domain have the same few
+def drawn_seeds(fingerprint: str, seeds: tuple[int, ...]) -> NDArray[np.float64]:
+    """The weight of each seed in every replicate ``(REPLICATES, seeds)``; it cannot be written to."""
     k = len(seeds)
     picks = _generator(f"{fingerprint}/{list(seeds)}").integers(0, k, (REPLICATES, k))
-    return np.stack([(picks == i).mean(axis=1) for i in range(k)], axis=1)
+    weights = np.stack([(picks == i).mean(axis=1) for i in range(k)], axis=1)
+    weights.setflags(write=False)
+    return weights
 
 
 def _generator(text: str) -> np.random.Generator:

@@ -49,6 +49,8 @@ def _with_confidence(
 
     def function(*answers: Answers) -> Differentiated:
         names, confidences = answers[: len(answers) // 2], answers[len(answers) // 2 :]
+        if len(names) == 1:
+            return measure(confidences[0].predicted, _right(names[0]))
         right = np.concatenate([_right(of_side) for of_side in names])
         found = measure(np.concatenate([of_side.predicted for of_side in confidences]), right)
         ends = np.cumsum([len(of_side.label) for of_side in names])

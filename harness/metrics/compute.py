@@ -61,8 +61,8 @@ def accuracy_per_class(
 def answers_of(key: str, predicted: Vectors, labels: Vectors, names: Mapping[str, int]) -> Answers:
     """Predictions of one kind with their labels; among all names, IP labels come after the OOP names."""
     kind = PREDICTIONS[key]
-    after = names["oop"] if kind.joint and kind.side == "ip" else 0
-    return Answers(predicted[key], labels[kind.side] + after)
+    label = labels[kind.side]
+    return Answers(predicted[key], label + names["oop"] if kind.joint and kind.side == "ip" else label)
 
 
 def right_answers(key: str, predicted: Vectors, labels: Vectors, names: Mapping[str, int]) -> NDArray[np.bool_]:

@@ -45,7 +45,7 @@ def expected_calibration_error(stored: NDArray[np.integer], right: Right) -> Dif
     """
     require_pairs(stored, right.astype(np.int64))
     confidence = probability(stored)
-    of = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    of = np.minimum(np.maximum(np.ceil(confidence * BINS).astype(np.int64) - 1, 0), BINS - 1)
     excess = confidence - right
     total = np.bincount(of, excess, BINS)
     n = len(right)
@@ -60,8 +60,8 @@ def risk_coverage_area(stored: NDArray[np.integer], right: Right) -> Differentia
     ``expected_calibration_error``.
     """
     require_pairs(stored, right.astype(np.int64))
-    order = np.argsort(-stored, kind="stable")
-    wrong, tied = 1 - right[order].astype(np.float64), np.unique(-stored[order], return_inverse=True)[1]
+    order, tied = _by_confidence(stored)
+    wrong = 1 - right[order].astype(np.float64)
     n, place = len(right), np.arange(1, len(right) + 1)
     risk = np.cumsum(mean_over_groups(wrong, tied)) / place
     own, after = mean_over_groups(_sum_from(1 / place), tied), mean_over_groups(risk - _sum_from(risk / place), tied)
@@ -76,12 +76,21 @@ def micro_average_precision(stored: NDArray[np.integer], right: Right) -> Differ
     has a name that could be found. Arguments and errors as of ``expected_calibration_error``.
     """
     require_pairs(stored, right.astype(np.int64))
-    n, (_, level, count) = len(right), np.unique(-stored, return_inverse=True, return_counts=True)
-    hits, drawn = np.bincount(level, right), np.cumsum(count)
+    n, (order, tied) = len(right), _by_confidence(stored)
+    ranked = right[order]
+    hits, drawn = np.bincount(tied, ranked), np.cumsum(np.bincount(tied))
     precision = np.cumsum(hits) / drawn
     one, two = _sum_from(hits / drawn), _sum_from(hits * precision / drawn)
-    derivative = (right * (precision + one)[level] - two[level]) / n
-    return Differentiated(float((hits * precision).sum()) / n, (derivative,))
+    derivative = (ranked * (precision + one)[tied] - two[tied]) / n
+    return Differentiated(float((hits * precision).sum()) / n, (_restored(derivative, order),))
+
+
+def _by_confidence(stored: NDArray[np.integer]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Images by falling confidence ``(n,)``, and the level of each place: from 0 on, the same for equal confidences."""
+    below = stored.max() - stored
+    order = np.argsort(below.astype(np.min_scalar_type(below.max())), kind="stable")  # two bytes are sorted at once
+    falling = stored[order]
+    return order, np.concatenate([[0], np.cumsum(falling[1:] != falling[:-1])])
 
 
 def _sum_from(values: Reals) -> Reals:

@@ -33,8 +33,10 @@ def side_area(
         raise ValueError("no image to score")
     b, c = (np.ones(len(x)) if w is None else w for x, w in ((oop, oop_right), (ip, ip_right)))
     scale = 1.0 / (len(oop) * len(ip))
-    of_oop = b * _weight_below(oop, ip, c) * scale
-    of_ip = c * _weight_below(-ip, -oop, b) * scale
+    oop, ip = _ranks(oop, ip)
+    levels = 1 + max(int(oop.max()), int(ip.max()))
+    of_oop = b * _weight_below(oop, ip, c, levels) * scale
+    of_ip = c * _weight_below(levels - 1 - ip, levels - 1 - oop, b, levels) * scale
     return Differentiated(float(of_oop.sum()), (of_oop, of_ip))
 
 
@@ -69,9 +71,16 @@ def seen_unseen_area(
     return side_area(oop, ip, oop_right.astype(np.float64), ip_right.astype(np.float64))
 
 
-def _weight_below(values: Margins, others: Margins, weight: Reals) -> Reals:
-    """For each value the weight of the others that are lower, and half that of the equal ones."""
-    order = np.argsort(others, kind="stable")
-    total = np.concatenate([[0.0], np.cumsum(weight[order])])
-    below, up_to = (total[np.searchsorted(others[order], values, side)] for side in ("left", "right"))
-    return np.asarray((below + up_to) / 2)
+def _ranks(oop: Margins, ip: Margins) -> tuple[Margins, Margins]:
+    """The same order in whole numbers from 0 that are below twice the number of images; stored margins are such."""
+    both = np.concatenate([oop, ip])
+    if int(both.min()) >= 0 and int(both.max()) < 2 * len(both):
+        return oop, ip
+    ranked = np.unique(both, return_inverse=True)[1]
+    return ranked[: len(oop)], ranked[len(oop) :]
+
+
+def _weight_below(values: Margins, others: Margins, weight: Reals, levels: int) -> Reals:
+    """For each value the weight of the others that are lower, and half that of the equal ones; all below ``levels``."""
+    total = np.concatenate([[0.0], np.cumsum(np.bincount(others, weight, levels))])
+    return np.asarray((total[values] + total[values + 1]) / 2)

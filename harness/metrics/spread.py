@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,12 +56,8 @@ def _mean_deviation(right: NDArray[np.bool_], outer: Groups, inner: Groups) -> t
     """Mean over outer groups of the deviation over their inner groups; outer groups of one inner group do not count."""
     if not len(right):
         raise ValueError("no image to score")
-    pairs, member = np.unique(np.stack([outer, inner], axis=1), axis=0, return_inverse=True)
-    member = member.reshape(-1)
-    size = np.bincount(member)
+    member, size, of, inners = _grouping(*(np.asarray(group, dtype=np.int64).tobytes() for group in (outer, inner)))
     accuracy = np.bincount(member, right) / size
-    _, of = np.unique(pairs[:, 0], return_inverse=True)
-    inners = np.bincount(of)
     distance = accuracy - (np.bincount(of, accuracy) / inners)[of]
     deviation = np.sqrt(np.bincount(of, distance**2) / inners)
     counted = inners > 1
@@ -67,3 +66,29 @@ def _mean_deviation(right: NDArray[np.bool_], outer: Groups, inner: Groups) -> t
     share = np.where(counted, 1 / counted.sum() / inners, 0)[of]
     slope = np.divide(distance * share, deviation[of], out=np.zeros_like(distance), where=deviation[of] > 0)
     return float(deviation[counted].mean()), (slope / size)[member] * (right - accuracy[member])
+
+
+class _Grouping(NamedTuple):
+    """Images in inner groups, and these in outer groups.
+
+    Attributes:
+        member: the inner group of each image ``(n,)``.
+        size: images of each inner group ``(g,)``.
+        of: the outer group of each inner group ``(g,)``.
+        inners: inner groups of each outer group.
+    """
+
+    member: NDArray[np.intp]
+    size: NDArray[np.intp]
+    of: NDArray[np.intp]
+    inners: NDArray[np.intp]
+
+
+@lru_cache(maxsize=64)  # rows of one leaderboard are of the same images
+def _grouping(outer: bytes, inner: bytes) -> _Grouping:
+    """The groups of images, from the outer and the inner group of each as 64-bit numbers."""
+    numbers = np.stack([np.frombuffer(part, dtype=np.int64) for part in (outer, inner)], axis=1)
+    pairs, member = np.unique(numbers, axis=0, return_inverse=True)
+    member = member.reshape(-1)
+    of = np.unique(pairs[:, 0], return_inverse=True)[1]
+    return _Grouping(member, np.bincount(member), of, np.bincount(of))

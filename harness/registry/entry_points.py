@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import lru_cache
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from typing import Literal
@@ -103,6 +103,8 @@ class Entry:
 _Distribution = tuple[Origin, str, list[tuple[Kind, EntryPoint]]]
 """A distribution: its origin, why its plugins cannot be used or '', and their entry points."""
 
+_Places = tuple[tuple[str, int], ...]
+
 
 def names(kind: Kind) -> tuple[str, ...]:
     """The names of all plugins of a kind, sorted, without those whose metadata show a fault."""
@@ -136,14 +138,21 @@ def blocking_metadata() -> StorageError | None:
 
 def installed() -> list[Entry]:
     """The entry points of all installed distributions, sorted by kind and name."""
+    tops = {point.module.partition(".")[0] for _, _, points in _distributions() for _, point in points}
+    return list(_entries(_places(), frozenset(top for top in tops if plugin_code.find(top) is None)))
+
+
+@lru_cache(maxsize=1)  # one command asks dozens of times
+def _entries(places: _Places, lost: frozenset[str]) -> tuple[Entry, ...]:
+    """As ``installed``, from the import path and the top-level modules that are not found."""
     named: dict[tuple[Kind, str], list[Entry]] = defaultdict(list)
-    is_found = cache(lambda top: plugin_code.find(top) is not None)
-    for whole, fault, points in _distributions():
+    for whole, fault, points in _read_distributions(places):
         for kind, point in points:
             origin = replace(whole, name=point.name, module=point.module)
-            named[kind, point.name].append(Entry(kind, origin, point, fault or _fault(origin, is_found)))
+            named[kind, point.name].append(Entry(kind, origin, point, fault or _fault(origin, lost)))
     found = [entry for same in named.values() for entry in _without_clashes(same)]
-    return sorted(found, key=lambda entry: (list(GROUPS).index(entry.kind), entry.origin.name, str(entry.origin)))
+    order = list(GROUPS)
+    return tuple(sorted(found, key=lambda entry: (order.index(entry.kind), entry.origin.name, str(entry.origin))))
 
 
 def other_kind(kind: Kind, name: str) -> PluginError | None:
@@ -160,7 +169,12 @@ def canonical(distribution: str) -> str:
 
 def _distributions() -> list[_Distribution]:
     """Distributions that offer plugins or may do so; read again when something is installed or removed."""
-    return _read_distributions(tuple((place, _modified(place)) for place in sys.path))
+    return _read_distributions(_places())
+
+
+def _places() -> _Places:
+    """The import path, with when each folder last got or lost an entry."""
+    return tuple((place, _modified(place)) for place in sys.path)
 
 
 def _modified(place: str) -> int:
@@ -172,7 +186,7 @@ def _modified(place: str) -> int:
 
 
 @lru_cache(maxsize=1)
-def _read_distributions(places: tuple[tuple[str, int], ...]) -> list[_Distribution]:
+def _read_distributions(places: _Places) -> list[_Distribution]:
     return list(_without_copies(Path(place) for place, _ in places))
 
 
@@ -215,11 +229,11 @@ def _identity(folder: Path) -> tuple[Origin, str]:
     return Origin("", "", name, version), "has damaged metadata: it states no name and version"
 
 
-def _fault(origin: Origin, is_found: Callable[[str], bool]) -> str:
+def _fault(origin: Origin, lost: Collection[str]) -> str:
     if not NAME.fullmatch(origin.name):
         return "has a name that is not lower case letters, digits, '_' and '-'"
     top = origin.module.partition(".")[0]
-    return "" if is_found(top) else f"failed to import: No module named {top!r}"
+    return "" if top not in lost else f"failed to import: No module named {top!r}"
 
 
 def _without_clashes(same: list[Entry]) -> list[Entry]:

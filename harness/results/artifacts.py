@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +39,9 @@ from harness.types.manifest import Manifest
 MAX_REFERENCED = 1 << 30
 """Bytes that the row of a submission may refer to, each file counted as often as it is named."""
 
+UNPACKED = 64
+"""Cells whose predictions stay in memory: those of a row, of which several parts of a page ask."""
+
 POOLED = {"test-unlabeled": "oop"}
 """The side whose scored images a pool is."""
 
@@ -56,6 +59,7 @@ class Artifacts:
 
     def __init__(self, read: Callable[[str], bytes | None]) -> None:
         self._read = read
+        self._unpacked = lru_cache(maxsize=UNPACKED)(self._unpack)
         self._sheets: dict[str, LabelSheet] = {}
         self._labels: dict[tuple[str, str, tuple[str, ...]], Columns] = {}
 
@@ -100,11 +104,14 @@ class Artifacts:
         return self._labels[key]
 
     def predictions(self, digest: str) -> dict[str, Columns]:
-        """The predicted columns of one cell.
+        """The predicted columns of one cell; they cannot be written to.
 
         Raises:
             MissingArtifact: they are missing or damaged.
         """
+        return dict(self._unpacked(digest))
+
+    def _unpack(self, digest: str) -> dict[str, Columns]:
         try:
             return predictions.unpack(self.predictions_content(digest))
         except DataError as error:

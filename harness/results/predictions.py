@@ -54,7 +54,7 @@ def unpack(content: bytes) -> dict[str, Columns]:
             raise DataError(f"it has {key} without {missing[0]}")
     if all(PREDICTIONS[key].side != "oop" for key in found):
         raise DataError("it has no predictions of the OOP images")
-    return {key: found[key].astype(np.int64) - _shift(key) for key in PREDICTIONS if key in found}
+    return {key: _columns(found[key], _shift(key)) for key in PREDICTIONS if key in found}
 
 
 def misfits(predicted: Mapping[str, Columns], labels: Mapping[str, Columns], names: Mapping[str, int]) -> Iterator[str]:
@@ -86,6 +86,13 @@ def misfits(predicted: Mapping[str, Columns], labels: Mapping[str, Columns], nam
 def digest(content: bytes) -> str:
     """sha256 of a file's content: its name, and how the cell and the row refer to it."""
     return hashlib.sha256(content).hexdigest()
+
+
+def _columns(stored: NDArray[np.unsignedinteger], shift: int) -> Columns:
+    columns = stored.astype(np.int64)
+    columns -= shift
+    columns.setflags(write=False)
+    return columns
 
 
 def _named(key: str, columns: Columns) -> int:

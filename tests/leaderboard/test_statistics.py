@@ -112,7 +112,7 @@ def test_replicates_are_what_a_plain_loop_over_the_draws_gives() -> None:
         side: np.concatenate(list(bootstrap_draws.bootstrap_counts(row.data["Animals"].fingerprint, side, n)))
         for side, n in (("oop", 40), ("ip", 30))
     }
-    seeds = bootstrap_draws.drawn_seeds(row.data["Animals"].fingerprint, [0, 1, 2])
+    seeds = bootstrap_draws.drawn_seeds(row.data["Animals"].fingerprint, (0, 1, 2))
     assert (drawn["oop"].sum(axis=1) == 40).all()
     assert seeds.sum(axis=1) == pytest.approx(1)
     for metric in ("h_mean", "joint_top1"):
@@ -140,7 +140,7 @@ def test_a_metric_with_derivatives_adds_them_as_often_as_images_are_drawn() -> N
         side: np.concatenate(list(bootstrap_draws.bootstrap_counts(fingerprint, side, n)))
         for side, n in (("oop", 40), ("ip", 30))
     }
-    seeds = bootstrap_draws.drawn_seeds(fingerprint, [0, 1, 2])
+    seeds = bootstrap_draws.drawn_seeds(fingerprint, (0, 1, 2))
     for b in (0, 1, 1999):
         per_seed = []
         for u, v in zip(margins["oop"], margins["ip"], strict=True):
@@ -160,12 +160,35 @@ def test_replicates_of_derivatives_do_not_depend_on_other_rows(monkeypatch: pyte
     rows = [made.row(f"m{i}", rng.random((2, 300)) < 0.1 * i, more=more) for i in range(1, 9)]
     alone = made.bootstrap("oop_aurc", rows[3]).of(rows[3], MEAN)
     monkeypatch.setattr(bootstrap_linear, "COLUMNS", 3)
-    monkeypatch.setattr(bootstrap_linear, "CHUNK", 900)
+    monkeypatch.setattr(bootstrap_draws, "CHUNK", 900)
     together = made.bootstrap("oop_aurc", *reversed(rows)).of(rows[3], MEAN)
     assert alone is not None
     assert together is not None
     assert alone.tobytes() == together.tobytes()
     assert alone.std() > 0.001
+
+
+def test_equal_predictions_are_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, rng = Made(), np.random.default_rng(3)
+    answers, confidence = rng.random((2, 60)) < 0.5, rng.integers(30_000, 35_000, 60)
+    more = [{"oop_confidence": confidence}] * 2
+    rows = [made.row("a", answers, more=more), made.row("b", answers, more=more), made.row("c", ~answers, more=more)]
+    measured = []
+    monkeypatch.setattr(
+        bootstrap_linear, "_column", lambda *given, now=bootstrap_linear._column: measured.append(0) or now(*given)
+    )
+    found = made.bootstrap("oop_aurc", *rows)
+    a, b, c = (found.replicates[row.id, "Animals"] for row in rows)
+    assert len(measured) == 4  # two seeds of two different rows
+    assert a.tobytes() == b.tobytes()
+    assert a.tobytes() != c.tobytes()
+
+
+def test_the_weights_of_seeds_are_drawn_once_for_all_rows() -> None:
+    weights = bootstrap_draws.drawn_seeds("data", (1, 2, 3))
+    assert bootstrap_draws.drawn_seeds("data", (1, 2, 3)) is weights
+    assert not weights.flags.writeable
+    assert bootstrap_draws.drawn_seeds("other data", (1, 2, 3)).tobytes() != weights.tobytes()
 
 
 def test_a_metric_with_derivatives_has_no_interval_where_a_seed_is_missing() -> None:

@@ -107,6 +107,15 @@ sides = st.tuples(
 
 @few
 @given(sides)
+def test_margins_of_any_size_have_the_area_of_their_ranks(drawn: tuple[list[tuple[int, bool]], ...]) -> None:
+    u, v = (np.array([margin for margin, _ in side]) for side in drawn)
+    found, ranked = gate_auroc(u * 10**15 - 10**17, v * 10**15 - 10**17), gate_auroc(u + 6, v + 6)
+    assert found.value == ranked.value
+    assert [part.tolist() for part in found.derivatives] == [part.tolist() for part in ranked.derivatives]
+
+
+@few
+@given(sides)
 def test_areas_over_biases_equal_the_curves_of_scikit_learn(drawn: tuple[list[tuple[int, bool]], ...]) -> None:
     from sklearn.metrics import auc, roc_auc_score
 
