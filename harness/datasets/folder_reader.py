@@ -64,7 +64,10 @@ def read_content(folder: Path, on_problem: OnProblem) -> FolderContent:
     entries = list(parse_entries(path, on_problem))
     found = [(entry, image) for entry in entries if (image := reader.image_of(entry)) is not None]
     if entries and not found:
-        raise DataError(f"no image that {folder.name}/{path.name} lists can be used", PERMISSIONS_HINT)
+        raise DataError(
+            f"no image that {folder.name}/{path.name} lists can be used",
+            f"see whether images/ has them; {PERMISSIONS_HINT}",
+        )
     if not found:
         raise DataError(f"{folder.name}/{path.name} lists no images", "download or unpack the folder again")
     classes = dict(sorted(reader.classes.name_of.items()))

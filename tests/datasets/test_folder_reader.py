@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.datasets.disk import unsafe_reason
-from harness.datasets.folder_reader import read_splits
+from harness.datasets.folder_reader import read_content, read_splits
 from harness.errors import DataError
 from harness.types.split import PARTS
 
@@ -26,6 +26,19 @@ def test_read_splits(folder):
         assert len(split.items) == 6 * PER_PART[part]
         assert all((folder / item.path).is_file() for item in split.items)
     assert splits["train"].items[0].path.startswith("images/great_auk/")
+
+
+def test_the_hint_for_a_folder_without_usable_images_asks_whether_they_are_there(folder):
+    def unsafe(data):
+        for part in PARTS:
+            for item in data[part].values():
+                item["image_name"] = "../x.jpg"
+
+    edit_split(folder, unsafe)
+    with pytest.raises(DataError, match="can be used") as caught:
+        read_content(folder, lambda *problem: None)
+    assert "whether images/ has them" in str(caught.value.hint)
+    assert "permissions" in str(caught.value.hint)
 
 
 def test_missing_empty_and_non_string_captions_are_none(folder):

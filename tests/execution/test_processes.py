@@ -132,3 +132,13 @@ def test_process_that_the_machine_refuses_is_an_error_with_a_hint(monkeypatch: p
     with pytest.raises(StorageError, match="processes cannot be started") as found:
         list(processes([1], work.make))
     assert "--workers" in found.value.hint
+
+
+def test_an_ended_server_is_named_with_the_interpreter_to_check() -> None:
+    class Unreachable:
+        def start(self) -> None:
+            raise ConnectionRefusedError(111, "Connection refused")
+
+    with pytest.raises(StorageError, match="the server that starts them ended") as caught:
+        fork_server.start(Unreachable())  # type: ignore[arg-type]
+    assert sys.executable in str(caught.value.hint)
