@@ -102,10 +102,8 @@ def start(process: BaseProcess) -> None:
             process.start()
         if _running:
             _hide_socket()  # if the server was started anew
-    except ConnectionRefusedError:  # nobody listens at the server's socket any more
-        problem = "processes cannot be started: the server that starts them ended"
-        raise StorageError(
-            problem, f"check that this user may run {sys.executable} and read the folders above"
-        ) from None
+    except ConnectionError:  # nobody listens at the server's socket, or at its pipe, any more
+        hint = f"check that this user may run {sys.executable}; or {LIMITS_HINT}"
+        raise StorageError("processes cannot be started: the server that starts them ended", hint) from None
     except (OSError, EOFError) as error:
         raise StorageError(f"processes cannot be started: {error}", LIMITS_HINT) from None

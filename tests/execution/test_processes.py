@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -134,10 +135,11 @@ def test_process_that_the_machine_refuses_is_an_error_with_a_hint(monkeypatch: p
     assert "--workers" in found.value.hint
 
 
-def test_an_ended_server_is_named_with_the_interpreter_to_check() -> None:
+@pytest.mark.parametrize("number", [errno.ECONNREFUSED, errno.EPIPE])
+def test_an_ended_server_is_named_with_the_interpreter_to_check(number: int) -> None:
     class Unreachable:
         def start(self) -> None:
-            raise ConnectionRefusedError(111, "Connection refused")
+            raise OSError(number, os.strerror(number))
 
     with pytest.raises(StorageError, match="the server that starts them ended") as caught:
         fork_server.start(Unreachable())  # type: ignore[arg-type]
