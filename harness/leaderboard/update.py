@@ -24,7 +24,7 @@ SETTLED_NS = 2 * 10**9
 """A file that changed within this time may change again with the same time stamp, so it is read again next time."""
 
 IN_MEMORY = 4096
-"""New cells that stay in memory until their row is made; others are read a second time then."""
+"""New cells of other runs that stay in memory until their row is made; others are read a second time then."""
 
 
 def update_leaderboard(store: ResultStore, planned: Collection[Spec] = ()) -> None:
@@ -75,6 +75,7 @@ class _Update:
         self._store, self._files, self._planned = store, files, planned
         self._settled = time.time_ns() - SETTLED_NS
         self._read: dict[str, Cell] = {}
+        self._unread: defaultdict[str, list[str]] = defaultdict(list)  # of this run: read when their row is made
         self._facts = PretrainingFinder.of_folder(store.root)
         index = Index.read(store.root)
         self._board, self._groups = index.board, index.groups
@@ -82,11 +83,21 @@ class _Update:
         for group in self._groups.values():
             group.cells = {file: cell for file, cell in group.cells.items() if files.get(file) == cell.stamp}
             unread -= group.cells.keys()
+        mine = {spec.key: self._group_of(spec) for spec in planned}
+        self._mine = {*mine.values()}
         for file in unread:
-            cell = self._add(file)
-            if cell is not None and len(self._read) < IN_MEMORY:
+            if (key := mine.get(file.partition("/")[2].partition(".")[0])) is not None:
+                self._unread[key].append(file)
+            elif (cell := self._add(file)) is not None and len(self._read) < IN_MEMORY:
                 self._read[file] = cell
-        self._groups = {key: group for key, group in self._groups.items() if group.cells}
+        self._groups = {key: group for key, group in self._groups.items() if group.cells or key in self._unread}
+
+    def _group_of(self, spec: Spec) -> str:
+        """The key of a cell's group, which is made if there is none."""
+        key = _digest(row_key(spec))
+        if key not in self._groups:
+            self._groups[key] = Group(_digest(setting_key(spec)), spec.seedless)
+        return key
 
     def _add(self, file: str) -> Cell | None:
         """Read a cell and note it in its group; None for a damaged one, which is in none."""
@@ -95,8 +106,8 @@ class _Update:
             return None
         spec = stored.cell.spec
         settled = max(stamp.mtime_ns, stamp.ctime_ns) < self._settled
-        group = self._groups.setdefault(_digest(row_key(spec)), Group(_digest(setting_key(spec)), spec.seedless))
-        group.cells[file] = IndexedCell(stamp if settled else NEVER, stored.sha256, spec.domain, spec.seed)
+        cell = IndexedCell(stamp if settled else NEVER, stored.sha256, spec.domain, spec.seed)
+        self._groups[self._group_of(spec)].cells[file] = cell
         return stored.cell
 
     def write(self) -> None:
@@ -113,21 +124,23 @@ class _Update:
     def _rows(self) -> list[_PlacedRow]:
         """All rows in order: those that changed are assembled, the others copied."""
         kept, made = list[tuple[int, _PlacedRow]](), list[_PlacedRow]()
-        mine = {_digest(row_key(spec)) for spec in self._planned}
-        shown = [group for key, group in self._groups.items() if key in mine or _has_finished(group)]
-        pairs = self._pairs(shown)
+        shown = {key: group for key, group in self._groups.items() if key in self._mine or _has_finished(group)}
+        pairs = self._pairs(shown.values())
         sources = self._facts.sources
         signed = {setting: _digest(json.dumps([found, sources])) for setting, found in pairs.items()}
-        was_made_of = [(group, group.made_of, group.rows) for group in shown]
+        was_made_of = [(key, group, group.made_of, group.rows) for key, group in shown.items()]
         for group in self._groups.values():
             group.made_of, group.rows = "", []
-        for group, made_of, rows in was_made_of:
+        for key, group, made_of, rows in was_made_of:
+            new = [(file, self._add(file)) for file in self._unread.pop(key, ())]
+            self._read |= {file: cell for file, cell in new if cell is not None}
             group.made_of = group.signature(signed[group.setting])
             if group.made_of == made_of:
                 kept += [(r.start, _PlacedRow(group, self._board[r.start : r.end], r.id, r.cost)) for r in rows]
             else:
                 made += self._assembled(group, pairs[group.setting])
                 group.made_of = group.signature(signed[group.setting])  # of what was read now
+        self._groups = {key: group for key, group in self._groups.items() if group.cells}
         ordered = [row for _, row in sorted(kept, key=lambda one: one[0])]
         for row in made:
             insort(ordered, row, key=lambda one: one.order)

@@ -24,7 +24,7 @@ SHARDS = 5
 
 
 def harness(*words: object) -> None:
-    subprocess.run([sys.executable, "-m", "harness", *map(str, words)], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "harness", *map(str, words)], check=True, capture_output=True)
 
 
 def in_shards(grid: Callable[..., None], work: Path) -> None:

@@ -7,6 +7,7 @@ Parts are worker processes, actors, nodes and the driver.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -32,8 +33,12 @@ def command(data: Path, out: Path, cache: Path, *more: str) -> list[str]:
 
 
 def agents() -> list[psutil.Process]:
-    found = psutil.process_iter(["cmdline"])
-    return [one for one in found if "ray::NodeAgent" in " ".join(one.info["cmdline"] or ())]
+    """The actors of this cluster, whose nodes this process started."""
+    found = list[psutil.Process]()
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            found += [process] if "ray::NodeAgent" in " ".join(process.cmdline()) else []
+    return found
 
 
 def kill_worker() -> bool:
