@@ -16,6 +16,8 @@ namespace harness::text {
 
 namespace {
 
+static_assert(padded(1) == kLanes);
+
 constexpr float kNothing = std::numeric_limits<float>::lowest();
 
 // The sum of a register, by halves.
@@ -92,13 +94,11 @@ HARNESS_INLINE float dot(const float* x, const float* y, int size) {
     return parts.sum();
 }
 
-constexpr int rounded_up(int n) { return (n + kLanes - 1) / kLanes * kLanes; }
-
 // Turns n scores into weights of sum 1; the array goes on to a multiple of kLanes, with zeros.
 template <int bytes>
 HARNESS_INLINE void softmax(float* score, int n) {
     using S = Sixteen<bytes>;
-    const int end = rounded_up(n);
+    const int end = padded(n);
     float largest = kNothing;
     for (int j = 0; j < n; ++j) largest = score[j] > largest ? score[j] : largest;
     for (int j = n; j < end; ++j) score[j] = kNothing;
@@ -134,9 +134,10 @@ struct Forward {
                                    Rows<const float> v, Rows<float> taken, float* weight) {
         using S = Sixteen<bytes>;
         const float scale = score_scale(heads);
+        const int stride = padded(queries.length);
         for (std::int64_t i = 0; i < queries.count; ++i) {
             const Prefix seen(queries, i);
-            for (int h = 0; h < heads.count; ++h, weight += weight_stride(queries)) {
+            for (int h = 0; h < heads.count; ++h, weight += stride) {
                 const int first = h * heads.size;
                 for (int j = 0; j < seen.count; ++j)
                     weight[j] = scale * dot<bytes>(q[i] + first, k[seen.node[j]] + first, heads.size);
@@ -158,10 +159,11 @@ struct Backward {
                                    Rows<float> to_k, Rows<float> to_v) {
         using S = Sixteen<bytes>;
         const float scale = score_scale(heads);
+        const int stride = padded(queries.length);
         std::vector<float> to_score(queries.length);
         for (std::int64_t i = 0; i < queries.count; ++i) {
             const Prefix seen(queries, i);
-            for (int h = 0; h < heads.count; ++h, weight += weight_stride(queries)) {
+            for (int h = 0; h < heads.count; ++h, weight += stride) {
                 const int first = h * heads.size;
                 float mean = 0;
                 for (int j = 0; j < seen.count; ++j) {
@@ -190,8 +192,6 @@ struct Backward {
 };
 
 }  // namespace
-
-int weight_stride(const Queries& queries) { return rounded_up(queries.length); }
 
 void attend(const Queries& queries, const Heads& heads, Rows<const float> q, Rows<const float> k, Rows<const float> v,
             Rows<float> taken, float* weight) {

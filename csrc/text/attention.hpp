@@ -28,10 +28,7 @@ struct Heads {
     int count, size;
 };
 
-// The length rounded up to a multiple of kLanes.
-int weight_stride(const Queries& queries);
-
-// taken: (n, heads * size). weight: (n, heads, weight_stride), written up to the position of each query; the backward pass
+// taken: (n, heads * size). weight: (n, heads, padded(length)), written up to the position of each query; the backward pass
 // reads it.
 void attend(const Queries& queries, const Heads& heads, Rows<const float> q, Rows<const float> k, Rows<const float> v,
             Rows<float> taken, float* weight);

@@ -4,6 +4,7 @@
 
 #include <pybind11/numpy.h>
 
+#include "cpu/simd.hpp"
 #include "text/attention.hpp"
 
 namespace py = pybind11;
@@ -49,6 +50,7 @@ void attend_backward_python(const Places& path, const Places& place, int heads, 
 
 void bind(py::module_& module) {
     module.attr("lanes") = kLanes;
+    module.def("padded", &padded, py::arg("length"));
     module.def("attend", &attend_python, py::arg("path"), py::arg("place"), py::arg("heads"), py::arg("q").noconvert(),
                py::arg("k").noconvert(), py::arg("v").noconvert(), py::arg("taken").noconvert(), py::arg("weight").noconvert());
     module.def("attend_backward", &attend_backward_python, py::arg("path"), py::arg("place"), py::arg("heads"),

@@ -70,8 +70,7 @@ class _TreeAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor | None, rows: Tensor, path: Tensor, place: Tensor, heads: int) -> Tensor:
         own, k, v = _split(q, rows)
-        lanes = native.module().lanes
-        weight = torch.empty(len(place), heads, -(-path.shape[1] // lanes) * lanes)
+        weight = torch.empty(len(place), heads, native.module().padded(path.shape[1]))
         taken = torch.empty(own.shape)
         arrays = (tensor.detach().numpy() for tensor in (own, k, v, taken, weight))
         native.module().attend(path.numpy(), place.numpy(), heads, *arrays)

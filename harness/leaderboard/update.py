@@ -16,7 +16,7 @@ from harness.leaderboard.index import INDEX, NEVER, Group, Index, IndexedCell, I
 from harness.leaderboard.pretraining import PretrainingFinder
 from harness.results import costs
 from harness.results.leaderboard_file import BOARD, join_rows, row_text
-from harness.results.store import FAILED, ResultStore
+from harness.results.store import FAILED, ResultStore, cell_key
 from harness.types.cell import Cell, Spec
 from harness.types.leaderboard import Row
 
@@ -86,7 +86,7 @@ class _Update:
         mine = {spec.key: self._group_of(spec) for spec in planned}
         self._mine = {*mine.values()}
         for file in unread:
-            if (key := mine.get(file.partition("/")[2].partition(".")[0])) is not None:
+            if (key := mine.get(cell_key(file))) is not None:
                 self._unread[key].append(file)
             elif (cell := self._add(file)) is not None and len(self._read) < IN_MEMORY:
                 self._read[file] = cell

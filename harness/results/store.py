@@ -36,6 +36,11 @@ def cell_path(key: str, ending: str = ".json") -> str:
     return f"cells/{key[:2]}/{key}{ending}"
 
 
+def cell_key(path: str) -> str:
+    """The key of the cell with that path; the other way round of ``cell_path``, with any ending."""
+    return path.rpartition("/")[2].partition(".")[0]
+
+
 def predictions_path(digest: str) -> str:
     """Path of predictions in a results folder, by the sha256 of their content."""
     return f"predictions/{digest[:2]}/{digest}.safetensors"
@@ -265,7 +270,7 @@ def _save(path: Path, content: bytes, durable: bool) -> None:
 
 def _read(path: Path) -> StoredCell | None:
     try:
-        return _parse(read_file(path), path.name.partition(".")[0])
+        return _parse(read_file(path), cell_key(path.name))
     except FileNotFoundError:
         return None
     except OSError as error:

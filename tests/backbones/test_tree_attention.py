@@ -69,7 +69,8 @@ def test_values_and_gradients_are_those_of_torch_in_float64(
 def test_cpp_is_used_for_fp32_and_for_no_other_type_or_size(attend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     module = native.module()
-    spy = SimpleNamespace(lanes=module.lanes, attend=lambda *given: calls.append(1) or module.attend(*given))
+    spy = SimpleNamespace(lanes=module.lanes, padded=module.padded)
+    spy.attend = lambda *given: calls.append(1) or module.attend(*given)
     monkeypatch.setattr(native, "module", lambda: spy)
     tree = tree_of([[1, 2], [1, 3]])
     attend(block(2, 16, 0), features(tree, 32), tree)

@@ -15,18 +15,7 @@ from harness.progress import NullReporter
 from harness.runner import encode_jobs
 from harness.runner.encode_jobs import encode_in_processes
 from harness.runner.feature_provider import FeatureProvider, provider_of
-from harness.runner.plan import Plan, make_plan
-from harness.runner.request import MethodChoice, Request
-
-from ..datasets.roots import make_root
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    root = make_root(tmp_path / "root", {"Animals3_OOP": ("auk", "ibex", "moth"), "Animals1_IP": ("cat",)})
-    methods = (MethodChoice("zero_shot"), MethodChoice("tip_adapter"))
-    request = Request(methods, data=root, backbone="beyond-mini", out=tmp_path / "out", cache=tmp_path / "cache")
-    return make_plan(request, NullReporter())
+from harness.runner.plan import Plan
 
 
 @pytest.fixture
