@@ -46,7 +46,7 @@ CPU_THREADS = 4
 """Threads of one of several processes that encode on a CPU."""
 
 LONG_SECONDS = 10.0
-"""Work that is divided among processes takes longer in this one: their start takes one to three seconds."""
+"""Work that is divided among processes takes longer in this one: each starts and loads the model first."""
 
 
 @dataclass(frozen=True)
